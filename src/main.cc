@@ -1,0 +1,3 @@
+#include "cli/main.hh"
+
+int main(int argc, char** argv) { return insomnia::cli::main(argc, argv); }
