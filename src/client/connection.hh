@@ -1,0 +1,68 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "loop/event_loop.hh"
+#include "wire/event.hh"
+#include "wire/method.hh"
+
+namespace insomnia::client {
+
+/// A client's connection to one Pod. Entirely driven by the loop; callbacks may destroy it. Unknown events are delivered as
+/// UnknownEvent. Methods that are sent before the snapshot came wait for it (a server reads methods only after its prelude).
+class Connection {
+ public:
+  struct Handler {
+    /// Every event in order, the snapshot included.
+    std::function<void(wire::Event const&)> on_event;
+    /// Once, when the connection is gone: refused, closed by the Pod, broken.
+    std::function<void(Error const&)> on_closed;
+  };
+
+  /// Starts connecting; the outcome arrives through the handler, never before the constructor returns.
+  Connection(loop::EventLoop& loop, std::string const& socket_path, Handler handler);
+  ~Connection();
+
+  void send(wire::Method const& method);
+  /// Whether everything sent so far has been handed to the kernel.
+  bool flushed() const;
+  /// Process id of the peer (SO_PEERCRED), 0 before the connection stands.
+  pid_t peer_pid() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Sends one text as `run` and waits for proof that it was accepted (user_message, invoke_start user_send or turn_start after
+/// the request, or an error). Destroying it gives up. Deadline for the whole: `timeout_ms`.
+/// Errors: Conflict (already running), Unavailable (connection), Timeout, InvalidArgument (rejected: code and message).
+class RunDelivery {
+ public:
+  RunDelivery(loop::EventLoop& loop, std::string const& socket_path, std::string text, int64_t timeout_ms,
+              std::function<void(Result<void>)> done);
+  ~RunDelivery();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Connects, waits for the snapshot, sends one method, closes. `done` gets the snapshot. For pokes, shutdown, probes (no method).
+class OneShot {
+ public:
+  OneShot(loop::EventLoop& loop, std::string const& socket_path, std::optional<wire::Method> method, int64_t timeout_ms,
+          std::function<void(Result<wire::SnapshotEvent>)> done);
+  ~OneShot();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace insomnia::client

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/environment.hh"
+#include "base/error.hh"
+#include "llm/provider.hh"
+#include "loop/event_loop.hh"
+#include "manifest/manifest.hh"
+
+namespace insomnia::http {
+class Client;
+}
+
+namespace insomnia::llm {
+
+/// A model with everything that a call needs, except the key itself.
+struct ModelConfig {
+  std::string scheme;
+  std::string provider_id;
+  std::string base_url;  ///< empty: the scheme's default
+  std::string model_id;
+  manifest::Auth auth;
+  manifest::Capability capability;
+  uint64_t context_window = 200'000;
+  friend bool operator==(ModelConfig const&, ModelConfig const&) = default;
+};
+
+struct ProviderEntry {
+  std::string id, display_name, scheme, base_url;
+  manifest::Auth auth_hint;
+  std::optional<manifest::Capability> default_capability;
+  std::optional<uint64_t> default_context_window;
+};
+struct ModelEntry {
+  std::string id, provider;
+  std::optional<manifest::Capability> capability;
+  std::optional<uint64_t> context_window, max_context_window;
+};
+
+/// The tables of providers and models: builtin (resources/models/*.toml), each replaced as a whole by <config_dir>/providers.toml or
+/// models.toml when that file exists.
+struct Catalogue {
+  std::vector<ProviderEntry> providers;
+  std::vector<ModelEntry> models;
+  static Result<Catalogue> load(std::string const& config_dir);
+
+  /// Resolves a manifest's model (spec manifest-profile 7.2). An error of an unknown provider lists the known ones.
+  Result<ModelConfig> resolve(manifest::ModelManifest const& model) const;
+};
+
+/// The model to use when neither manifest nor command line names one: for the key that the environment has (Anthropic for now).
+/// The error names the variables, the config file and `insomnia demo`.
+Result<manifest::ModelManifest> default_model(Environment const& environment, std::string const& config_dir);
+
+/// The key for a model: environment first (INSOMNIA_API_KEY_ANTHROPIC, else ANTHROPIC_API_KEY), then the key file. Empty where the
+/// model needs none. The error names the variables.
+Result<std::string> resolve_key(ModelConfig const& model, Environment const& environment);
+
+/// What providers are made with. All references outlive the provider.
+struct ProviderContext {
+  loop::EventLoop& loop;
+  http::Client& http;
+  Environment const& environment;
+  std::string self_program;  ///< the insomnia binary, for the rehearsal model's process
+  std::string config_dir;
+};
+
+/// A provider for the model: an HTTP scheme, or the rehearsal model's process.
+Result<std::unique_ptr<Provider>> make_provider(ModelConfig const& model, ProviderContext const& context);
+
+}  // namespace insomnia::llm

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/paths.hh"
+#include "loop/child.hh"
+#include "loop/event_loop.hh"
+#include "pod/hand_over.hh"
+
+namespace insomnia::pod {
+
+/// How Pod processes are started: `program` `prefix_args`… pod …. Production: this executable; tests: the fake child.
+struct RuntimeCommand {
+  std::string program;
+  std::vector<std::string> prefix_args{"pod"};
+  /// This executable (/proc/self/exe).
+  static RuntimeCommand self();
+};
+
+/// A Pod process that reported ready.
+struct LaunchedPod {
+  loop::Child child;
+  std::string pod_name;
+  std::string pod_id;
+  std::string instance_id;
+  std::string socket_path;
+};
+
+/// Starts one Pod process and waits for its ready line on an inherited pipe, its end, or the deadline, whichever comes first. stderr goes
+/// to <runtime_dir>/<name>/stderr.log. A failure kills the process group, reaps, and carries the last 4 KiB of stderr. Destroying the
+/// Launch before it is done does the same.
+class PodLaunch {
+ public:
+  PodLaunch(loop::EventLoop& loop, Paths const& paths, RuntimeCommand const& command, HandOver const& hand_over,
+            int64_t deadline_ms, std::function<void(Result<LaunchedPod>)> done);
+  ~PodLaunch();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace insomnia::pod

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hh"
+#include "scope/rule.hh"
+
+namespace insomnia::registry {
+
+enum class AllocationState { Reserved, Live };
+
+/// One row of the machine-wide table: a Pod and the scope that it holds. Rules are canonical. What it has lent to children is not
+/// subtracted; it is derived from the children's rows.
+struct Allocation {
+  std::string pod_name;
+  std::string pod_id;
+  std::string instance_id;       ///< of the Pod; for a reservation: of the instance that will adopt it
+  AllocationState state = AllocationState::Live;
+  std::string spawner_instance;  ///< who made the reservation; it dies with that instance
+  std::string delegated_from;    ///< pod_id of the parent, empty for a root
+  std::string socket;
+  std::string segment_id;        ///< empty until known
+  std::string workspace_root;
+  std::string task;              ///< first line of the task, for people
+  pid_t pid = 0;                 ///< for people and for signalling, never for liveness
+  int64_t since_ms = 0;
+  std::vector<scope::ScopeRule> scope_allow;
+  std::vector<scope::ScopeRule> scope_deny;
+  friend bool operator==(Allocation const&, Allocation const&) = default;
+};
+
+/// Says whether the process behind a row is alive; asked for `instance_id` of live rows and `spawner_instance` of reservations.
+/// Production: the lock files (liveness.hh). Tests: a set.
+using Liveness = std::function<bool(Allocation const& row)>;
+
+/// Limits that delegate() checks in the same transaction.
+struct Limits {
+  uint32_t max_depth = 8;
+  uint32_t max_children = 64;
+  uint32_t max_live_pods = 2000;
+};
+
+/// The arbiter of names, segments and write scopes. Every operation is one transaction: check and change are never apart. Dead
+/// rows are reclaimed (children re-parented) before each change. Blocking: the brain calls it on its registry thread.
+///
+/// Errors: Conflict (write scope held by another; the message names owner, its rule and its task), AlreadyExists (name is live),
+/// PermissionDenied (`not within` the spawner's effective scope), NotFound (no such Pod, or another instance holds the name),
+/// LimitReached, Timeout (lock not got within 10 s; names the holder if known), Corrupt.
+class Registry {
+ public:
+  virtual ~Registry() = default;
+
+  /// Adds a root Pod (delegated_from empty) or re-adds a restored child below its parent.
+  virtual Result<void> register_pod(Allocation const& row) = 0;
+
+  /// Reserves part of the spawner's scope for a child: `row.state` is Reserved, `row.delegated_from` the spawner's pod_id.
+  /// `delegation` is the spawner's delegation scope when its manifest has one; then it alone decides what may be delegated.
+  virtual Result<void> delegate(Allocation const& row, std::optional<scope::ScopeConfig> const& delegation,
+                                Limits const& limits) = 0;
+
+  /// Turns the reservation made for exactly this pod_id and instance_id into a live row.
+  virtual Result<void> adopt(std::string const& pod_id, std::string const& instance_id, pid_t pid,
+                             std::string const& segment_id) = 0;
+
+  /// Removes the row of exactly this instance; its children go to its own parent. A foreign instance is NotFound.
+  virtual Result<void> release(std::string const& pod_id, std::string const& instance_id) = 0;
+
+  virtual Result<void> update_segment(std::string const& pod_id, std::string const& instance_id,
+                                      std::string const& segment_id) = 0;
+
+  /// All rows after reclaiming the dead, ordered by name.
+  virtual Result<std::vector<Allocation>> list() = 0;
+  virtual Result<std::optional<Allocation>> find(std::string const& pod_name) = 0;
+  virtual Result<std::vector<Allocation>> children(std::string const& pod_id) = 0;
+
+  /// The rules that the Pod has lent to its live children and reservations (their write rules).
+  virtual Result<std::vector<scope::ScopeRule>> lent(std::string const& pod_id) = 0;
+};
+
+/// Opens (and makes) the SQLite registry at `path`, its directory with mode 0700, the file with 0600.
+Result<std::unique_ptr<Registry>> open_sqlite_registry(std::string const& path, Liveness liveness);
+
+}  // namespace insomnia::registry

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/error.hh"
+#include "scope/rule.hh"
+#include "tools/tool.hh"
+
+/// Brain and hands talk over one inherited SOCK_STREAM socket, JSON lines both ways. Format: doc/hands.md.
+namespace insomnia::tools {
+
+/// A file as the Pod last saw it: canonical path and SHA-256 of its bytes. Write and Edit refuse when the file differs.
+struct Observed {
+  std::string path;
+  std::string sha256;
+  friend bool operator==(Observed const&, Observed const&) = default;
+};
+
+// Brain to hands.
+
+/// First message, once.
+struct HandsStart {
+  std::string cwd;
+  std::string spill_dir;                           ///< for outputs that are too long; readable by the model
+  std::map<std::string, std::string> environment;  ///< the whole environment of commands
+  scope::ScopeConfig scope;                        ///< canonical
+  std::vector<Observed> observed;                  ///< from the session's past
+  friend bool operator==(HandsStart const&, HandsStart const&) = default;
+};
+struct ToolRequest {
+  uint64_t id = 0;
+  std::string tool;
+  std::string arguments;  ///< JSON text
+  friend bool operator==(ToolRequest const&, ToolRequest const&) = default;
+};
+/// The call's process group is killed; it still answers, with an error result.
+struct CancelTool {
+  uint64_t id = 0;
+  friend bool operator==(CancelTool const&, CancelTool const&) = default;
+};
+/// New file-tool writes follow the new scope at once; ScopeSet comes when the writes under way that it refuses have ended.
+struct SetScope {
+  uint64_t id = 0;
+  scope::ScopeConfig scope;
+  friend bool operator==(SetScope const&, SetScope const&) = default;
+};
+using HandsCommand = std::variant<HandsStart, ToolRequest, CancelTool, SetScope>;
+
+// Hands to brain.
+
+struct HandsReady {
+  friend bool operator==(HandsReady const&, HandsReady const&) = default;
+};
+struct ToolFinished {
+  uint64_t id = 0;
+  Output output;
+  std::vector<Observed> observed;  ///< files that this call read or wrote
+  friend bool operator==(ToolFinished const&, ToolFinished const&) = default;
+};
+struct ScopeSet {
+  uint64_t id = 0;
+  friend bool operator==(ScopeSet const&, ScopeSet const&) = default;
+};
+using HandsEvent = std::variant<HandsReady, ToolFinished, ScopeSet>;
+
+std::string encode_command(HandsCommand const& command);
+Result<HandsCommand> decode_command(std::string_view line);
+std::string encode_hands_event(HandsEvent const& event);
+Result<HandsEvent> decode_hands_event(std::string_view line);
+
+/// The hands process: speaks the protocol on `socket_fd` until it is closed, then kills what still runs and returns the process's
+/// exit code. Called by the hidden subcommand `insomnia hands`.
+int hands_main(int socket_fd);
+
+}  // namespace insomnia::tools

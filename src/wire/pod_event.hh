@@ -1,0 +1,79 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/error.hh"
+#include "scope/rule.hh"
+
+namespace insomnia::wire {
+
+/// What a child tells its direct parent. The first four are the base kinds; the rest are ends that the base had no event for.
+/// `last_answer` is the child's last assistant text of the run; `pending_children` counts children of the child that still
+/// work on delegated tasks (the end is then not final: another one follows when they are done).
+struct TurnEnded {
+  std::string pod_name;
+  std::optional<std::string> last_answer;
+  uint64_t pending_children = 0;
+  friend bool operator==(TurnEnded const&, TurnEnded const&) = default;
+};
+struct Errored {
+  std::string pod_name;
+  std::string message;
+  std::optional<std::string> last_answer;
+  friend bool operator==(Errored const&, Errored const&) = default;
+};
+struct ShutDown {
+  std::string pod_name;
+  std::optional<std::string> last_answer;
+  friend bool operator==(ShutDown const&, ShutDown const&) = default;
+};
+struct ScopeSubDelegated {
+  std::string parent_pod;
+  std::string sub_pod;
+  std::string sub_socket;
+  std::vector<scope::ScopeRule> scope;
+  friend bool operator==(ScopeSubDelegated const&, ScopeSubDelegated const&) = default;
+};
+/// The run hit max_turns.
+struct LimitReachedEvent {
+  std::string pod_name;
+  std::optional<std::string> last_answer;
+  friend bool operator==(LimitReachedEvent const&, LimitReachedEvent const&) = default;
+};
+/// A human paused or cancelled the run.
+struct Interrupted {
+  std::string pod_name;
+  std::optional<std::string> last_answer;
+  bool paused = false;  ///< true: it can be resumed
+  friend bool operator==(Interrupted const&, Interrupted const&) = default;
+};
+/// Synthesised by the parent: the child's process ended without saying so.
+struct Crashed {
+  std::string pod_name;
+  std::string exit_status;               ///< "killed by signal 9 (Killed)"
+  std::optional<std::string> stderr_tail;
+  friend bool operator==(Crashed const&, Crashed const&) = default;
+};
+/// A kind that this version does not know.
+struct UnknownPodEvent {
+  std::string kind;
+  friend bool operator==(UnknownPodEvent const&, UnknownPodEvent const&) = default;
+};
+
+using PodEvent = std::variant<TurnEnded, Errored, ShutDown, ScopeSubDelegated, LimitReachedEvent, Interrupted, Crashed,
+                              UnknownPodEvent>;
+
+/// Whether the parent's model gets to see it: all but scope_sub_delegated and unknown kinds.
+bool is_agent_visible(PodEvent const& event);
+/// The child (or sub_pod's parent) that it speaks of.
+std::string pod_name_of(PodEvent const& event);
+/// One line (plus the last answer) for the model: "pod `x` finished a turn" and so on.
+std::string render_pod_event(PodEvent const& event);
+
+std::string encode_pod_event(PodEvent const& event);
+Result<PodEvent> decode_pod_event(std::string_view json);
+
+}  // namespace insomnia::wire
