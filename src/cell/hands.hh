@@ -3,6 +3,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "loop/event_loop.hh"
 #include "tools/hands_protocol.hh"
@@ -21,7 +23,7 @@ struct HandsConfig {
 
 /// The brain's side of the Pod's hands: starts the process at the first call, sends calls, kills the whole group in the
 /// destructor. All on the loop's thread. When the process dies, every open call is answered with an error result that says so and
-/// the next call starts a new one.
+/// the next call starts a new one. A callback may destroy this object; open calls are then never answered.
 class Hands {
  public:
   using Done = std::function<void(tools::ToolFinished)>;
@@ -37,6 +39,8 @@ class Hands {
   void set_scope(scope::ScopeConfig scope, std::function<void(Result<void>)> done);
   Isolation isolation() const { return Isolation::None; }
   bool running() const;
+  /// All files that the Pod has seen, as HandsStart wants them. Sorted by path.
+  std::vector<tools::Observed> observed() const;
 
  private:
   struct Impl;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "loop/event_loop.hh"
 #include "wire/event.hh"
@@ -20,11 +21,15 @@ class Connection {
   struct Handler {
     /// Every event in order, the snapshot included.
     std::function<void(wire::Event const&)> on_event;
-    /// Once, when the connection is gone: refused, closed by the Pod, broken.
+    /// Once, when the connection is gone: refused, closed by the Pod, broken. Nothing follows.
     std::function<void(Error const&)> on_closed;
+    /// The event's line as it came (optional), before on_event: keeps what this version does not know.
+    std::function<void(std::string_view)> on_line;
+    /// Everything sent so far has been handed to the kernel (optional); once per such moment.
+    std::function<void()> on_flushed;
   };
 
-  /// Starts connecting; the outcome arrives through the handler, never before the constructor returns.
+  /// Starts connecting (at most 5 s while the Pod's backlog is full); the outcome arrives through the handler, never before the constructor returns.
   Connection(loop::EventLoop& loop, std::string const& socket_path, Handler handler);
   ~Connection();
 

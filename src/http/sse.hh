@@ -23,6 +23,8 @@ class SseParser {
   Result<void> feed(std::string_view bytes, std::vector<SseEvent>& out);
 
  private:
+  void end_line(std::vector<SseEvent>& out);
+
   size_t max_event_bytes_;
   std::string line_;
   std::string event_;

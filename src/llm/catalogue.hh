@@ -26,6 +26,10 @@ struct ModelConfig {
   manifest::Auth auth;
   manifest::Capability capability;
   uint64_t context_window = 200'000;
+  /// What an answer may have when the request does not say.
+  uint32_t default_max_tokens = 8192;
+  /// The manifest itself names the base_url, so the environment does not change it.
+  bool base_url_is_set = false;
   friend bool operator==(ModelConfig const&, ModelConfig const&) = default;
 };
 
@@ -39,6 +43,7 @@ struct ModelEntry {
   std::string id, provider;
   std::optional<manifest::Capability> capability;
   std::optional<uint64_t> context_window, max_context_window;
+  std::optional<uint32_t> default_max_tokens;
 };
 
 /// The tables of providers and models: builtin (resources/models/*.toml), each replaced as a whole by <config_dir>/providers.toml or
@@ -60,6 +65,16 @@ Result<manifest::ModelManifest> default_model(Environment const& environment, st
 /// model needs none. The error names the variables.
 Result<std::string> resolve_key(ModelConfig const& model, Environment const& environment);
 
+/// Settings of a request that this model will not get or not as they stand, each in a sentence for people; empty: all is sent.
+std::vector<std::string> request_warnings(ModelConfig const& model, wire::RequestConfig const& config);
+
+/// How long an HTTP provider waits. Local models may think for minutes before their first word.
+struct StreamLimits {
+  int64_t connect_ms = 20'000;       ///< name look-up, TCP and TLS
+  int64_t first_event_ms = 600'000;  ///< from the start of the call to the first event of the stream
+  int64_t idle_ms = 300'000;         ///< between two events; a ping counts as one
+};
+
 /// What providers are made with. All references outlive the provider.
 struct ProviderContext {
   loop::EventLoop& loop;
@@ -67,9 +82,12 @@ struct ProviderContext {
   Environment const& environment;
   std::string self_program;  ///< the insomnia binary, for the rehearsal model's process
   std::string config_dir;
+  StreamLimits limits = {};
 };
 
-/// A provider for the model: an HTTP scheme, or the rehearsal model's process.
+/// A provider for the model: an HTTP scheme, or the rehearsal model's process. A key that is missing is an error here; it is read
+/// again for every call, so a key file may be replaced while a Pod runs. ANTHROPIC_BASE_URL replaces the base_url of Anthropic's own
+/// API unless the manifest names one.
 Result<std::unique_ptr<Provider>> make_provider(ModelConfig const& model, ProviderContext const& context);
 
 }  // namespace insomnia::llm

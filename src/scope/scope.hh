@@ -12,9 +12,12 @@
 
 namespace insomnia::scope {
 
-/// The canonical form of an absolute path: symbolic links of the existing part resolved, a missing tail kept as it is. Nothing
-/// when the path is relative or has ".." in its missing part.
+/// The canonical form of an absolute path: symbolic links of the existing part resolved (also one whose target is missing: the
+/// result is that target), a missing tail kept as it is. Nothing when the path is relative, has a NUL byte, has ".." in its missing
+/// part or below a file, is longer than the kernel takes, or runs in circles.
 std::optional<std::string> resolve_path(std::string const& path);
+/// The same with the reason.
+Result<std::string> canonical_path(std::string const& path);
 
 /// Whether `path` equals `base` or lies below it, by components. Both canonical; pure.
 bool is_below(std::string_view path, std::string_view base);
@@ -25,7 +28,7 @@ bool matches(ScopeRule const& rule, std::string_view resolved_path);
 bool rules_overlap(ScopeRule const& a, ScopeRule const& b);
 /// Whether `cover` grants at least `inner.permission` on everything that `inner` covers. Pure.
 bool covers_fully(ScopeRule const& cover, ScopeRule const& inner);
-/// Containment of what is requested in one grant of a delegation scope. Pure. (Stricter than covers_fully for non-recursive rules.)
+/// Whether one grant of a delegation scope covers the request fully and no deny of it touches the request. Pure.
 bool delegation_allows(ScopeConfig const& delegation, ScopeRule const& requested);
 
 /// What decides about one path: for errors that name the rule.
@@ -84,13 +87,16 @@ class SharedScope {
   std::shared_ptr<Scope const> current_;
 };
 
-/// Checks what a SpawnPod asks for and makes it canonical: absolute, no "..", resolvable. The message of an error has
+/// Checks what a SpawnPod asks for and makes it canonical: absolute, no "..", resolvable; rules on one target become one. The
+/// message of an error has
 /// `must not be empty` or `must be absolute` where the spec says so.
 Result<std::vector<ScopeRule>> canonical_request(std::vector<ScopeRule> const& requested);
 
 /// The denies that travel to a child: the spawner's own deny rules that overlap a requested rule.
 std::vector<ScopeRule> travelling_denies(std::vector<ScopeRule> const& spawner_denies, std::vector<ScopeRule> const& requested);
 
+/// "write:/p [non-recursive]".
+std::string describe_rule(ScopeRule const& rule);
 /// "write:/p [non-recursive], read:/q", or "(none)".
 std::string describe_rules(std::vector<ScopeRule> const& rules);
 

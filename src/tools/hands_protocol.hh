@@ -17,7 +17,8 @@ namespace insomnia::tools {
 /// A file as the Pod last saw it: canonical path and SHA-256 of its bytes. Write and Edit refuse when the file differs.
 struct Observed {
   std::string path;
-  std::string sha256;
+  std::string sha256;  ///< or "stat:<size>:<mtime>:<inode>" for files over 256 MiB
+  bool whole = true;   ///< all of it was seen or written; Write replaces only such files
   friend bool operator==(Observed const&, Observed const&) = default;
 };
 
@@ -30,6 +31,9 @@ struct HandsStart {
   std::map<std::string, std::string> environment;  ///< the whole environment of commands
   scope::ScopeConfig scope;                        ///< canonical
   std::vector<Observed> observed;                  ///< from the session's past
+  uint64_t read_bytes = 65536;                     ///< Read stops before its content is longer than this
+  /// Every command has INSOMNIA_CALL=<marker>.<n> in its environment, so that its processes are found again. cell::Hands sets it.
+  std::string marker;
   friend bool operator==(HandsStart const&, HandsStart const&) = default;
 };
 struct ToolRequest {

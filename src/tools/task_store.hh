@@ -29,6 +29,11 @@ class TaskStore {
   std::string overview() const;
   std::vector<Task> const& tasks() const { return tasks_; }
 
+  /// All tasks as JSON, {"tasks":[…]}: what a new segment starts from when the calls themselves are no longer in the log.
+  std::string snapshot() const;
+  /// Replaces the list by a snapshot; ids go on after the highest one. An error changes nothing.
+  Result<void> restore(std::string_view snapshot);
+
  private:
   std::vector<Task> tasks_;
 };

@@ -27,6 +27,7 @@ class LineReader {
   std::string buffer_;
   size_t start_ = 0;
   size_t scanned_ = 0;
+  bool failed_ = false;
 };
 
 /// What a Pod accepts from a client in one line.

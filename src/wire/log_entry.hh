@@ -66,6 +66,8 @@ struct SegmentStart {
   std::optional<Lineage> forked_from;
   std::optional<Lineage> compacted_from;
   std::map<std::string, uint64_t> inbox;  ///< last mail taken in, by sender; omitted when empty
+  /// Number of the last end that was reported to the parent in the segment that this one continues; omitted when absent.
+  std::optional<uint64_t> last_report;
   friend bool operator==(SegmentStart const&, SegmentStart const&) = default;
 };
 /// A run begins. trigger: user_send, notify, pod_event, system_reminder, wakeup.
@@ -129,7 +131,7 @@ struct RunErrored {
   std::optional<uint64_t> report;
   friend bool operator==(RunErrored const&, RunErrored const&) = default;
 };
-/// A kind that this version does not know: skipped, kept as it is.
+/// A kind that this version does not know, or `assistant_item` with an item of such a kind ("assistant_item.<kind>"): skipped.
 struct UnknownEntry {
   std::string kind;
   friend bool operator==(UnknownEntry const&, UnknownEntry const&) = default;
@@ -148,5 +150,6 @@ struct LogEntry {
 std::string encode_log_entry(LogEntry const& entry);
 Result<LogEntry> decode_log_entry(std::string_view line);
 std::string encode_system_item(SystemItem const& item);
+Result<SystemItem> decode_system_item(std::string_view json);
 
 }  // namespace insomnia::wire

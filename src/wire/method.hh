@@ -80,6 +80,9 @@ struct Method {
   friend bool operator==(Method const&, Method const&) = default;
 };
 
+/// Longest `id` that a Pod accepts, since it is echoed.
+inline constexpr size_t kMaxRequestId = 256;
+
 std::string encode_method(Method const& method);
 /// Errors contain "invalid method" and say what is wrong. Unknown fields are skipped, an unknown method is an error.
 Result<Method> decode_method(std::string_view line);

@@ -1,0 +1,16 @@
+// What decode_event accepts is written as one line that reads back to the same.
+#include <cstdint>
+
+#include "base/error.hh"
+#include "wire/event.hh"
+
+extern "C" int LLVMFuzzerTestOneInput(uint8_t const* data, size_t size) {
+  auto once = insomnia::wire::decode_event({reinterpret_cast<char const*>(data), size});
+  if (!once) return 0;
+  std::string text = insomnia::wire::encode_event(*once);
+  if (text.find('\n') != std::string::npos) insomnia::panic("a message must be one line");
+  auto twice = insomnia::wire::decode_event(text);
+  if (!twice) insomnia::panic(twice.error().message);
+  if (insomnia::wire::encode_event(*twice) != text) insomnia::panic("encoding is not stable: " + text);
+  return 0;
+}

@@ -1,0 +1,200 @@
+#include "cli/command_line.hh"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+namespace insomnia::cli {
+namespace {
+
+constexpr char const* kExitCodes =
+    "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 stopped at a limit, 4 refused by scope or permission, 130 interrupted.";
+
+/// All that is parsed into, and the parser that points at it.
+struct Parser {
+  Parser();
+
+  CLI::App app{"Runs LLM agents as operating-system processes: each a Pod with its own process, session log and file scope.", "insomnia"};
+  RunOptions run;
+  PsOptions ps;
+  AttachOptions attach;
+  SendOptions send;
+  ReadOptions read;
+  StopOptions stop;
+  LogsOptions logs;
+  DoctorOptions doctor;
+  VersionOptions version;
+  DemoOptions demo;
+  std::string help_topic;
+  bool version_flag = false;
+
+  Command command_of(std::string const& name) const;
+
+ private:
+  CLI::App* command(std::string const& name, std::string const& purpose, std::string const& examples);
+  void add_run();
+  void add_ps();
+  void add_talking();
+  void add_stop_and_logs();
+  void add_rest();
+};
+
+CLI::App* Parser::command(std::string const& name, std::string const& purpose, std::string const& examples) {
+  CLI::App* result = app.add_subcommand(name, purpose);
+  std::string footer = examples.empty() ? "" : "Examples:\n" + examples + "\n";
+  result->footer(footer + kExitCodes);
+  return result;
+}
+
+void Parser::add_run() {
+  auto* sub = command("run", "Give a new Pod (or a stored one) a task and watch it work",
+                      "  insomnia run \"Make the tests pass\"\n"
+                      "  insomnia run \"Review this\" --scope read:. --model anthropic/claude-sonnet-4-5\n"
+                      "  git diff | insomnia run - --name review --json\n"
+                      "\n"
+                      "A Pod of the same name that was started in the same directory is continued. Ctrl-C pauses the Pod, a second one\n"
+                      "stops it and its children, a third one leaves at once.\n");
+  sub->add_option("TASK", run.task, "what to do, in quotes; - reads it from standard input")->required();
+  sub->add_option("--name", run.name, "name of the Pod; default: the directory's name");
+  sub->add_option("--manifest", run.manifest, "a manifest file (TOML)");
+  sub->add_option("--profile", run.profile, "a profile");
+  sub->add_option("--model", run.model, "provider/model");
+  sub->add_option("--scope", run.scope, "read:PATH or write:PATH, repeatable; default: write on the directory")->allow_extra_args(false);
+  sub->add_option("--cwd", run.cwd, "the directory to work in; default: this one");
+  sub->add_option("--max-turns", run.max_turns, "stop a run after so many model calls")->check(CLI::Range(1u, 1'000'000u));
+  sub->add_flag("--json", run.json, "print events as JSON lines, children's with a \"pod\" field");
+  sub->add_flag("--detach", run.detach, "return as soon as the task is accepted; prints the Pod's name");
+  sub->add_flag("--keep", run.keep, "leave the Pod running when it is done");
+}
+
+void Parser::add_ps() {
+  auto* sub = command("ps", "List the Pods that are running", "  insomnia ps --tree\n  insomnia ps --json | jq -r '.[].pod_name'\n");
+  sub->add_flag("--tree", ps.tree, "children below their parents");
+  sub->add_flag("--json", ps.json, "a JSON list");
+}
+
+void Parser::add_talking() {
+  auto* sub = command("attach", "Watch a running Pod and type to it",
+                      "  insomnia attach site\n"
+                      "\n"
+                      "A line is the next task when the Pod is idle, a message while it works. /pause, /resume, /cancel and /quit do what\n"
+                      "they say. Leaving changes nothing for the Pod.\n");
+  sub->add_option("NAME", attach.name, "the Pod")->required();
+
+  sub = command("send", "Give a running Pod a message", "  insomnia send site \"Also update the changelog\"\n");
+  sub->add_option("NAME", send.name, "the Pod")->required();
+  sub->add_option("MESSAGE", send.message, "the message, in quotes; - reads it from standard input")->required();
+
+  sub = command("read", "Print the last answer of a Pod, running or stored", "  insomnia read site\n  insomnia read site --last 3\n");
+  sub->add_option("NAME", read.name, "the Pod")->required();
+  sub->add_option("--last", read.last, "so many answers, oldest first")->check(CLI::Range(size_t{1}, size_t{1'000'000}));
+  sub->add_flag("--json", read.json, "a JSON object");
+}
+
+void Parser::add_stop_and_logs() {
+  auto* sub = command("stop", "End a running Pod; its session stays",
+                      "  insomnia stop site --tree\n"
+                      "\n"
+                      "The Pod is asked to end. When it does not in time it gets SIGTERM, then SIGKILL.\n");
+  sub->add_option("NAME", stop.name, "the Pod")->required();
+  sub->add_flag("--tree", stop.tree, "its descendants too, deepest first");
+  sub->add_flag("--force", stop.force, "give it one second, not ten");
+  sub->add_option("--timeout", stop.timeout_seconds, "seconds to wait before signals are sent; default: 10")->check(CLI::Range(0u, 3'600u));
+
+  sub = command("logs", "Show the session of a Pod, running or stored", "  insomnia logs site\n  insomnia logs -f site\n");
+  sub->add_option("NAME", logs.name, "the Pod")->required();
+  sub->add_flag("-f,--follow", logs.follow, "go on with what a running Pod does");
+  sub->add_flag("--json", logs.json, "the records as JSON lines; with -f: events");
+}
+
+void Parser::add_rest() {
+  auto* sub = command("doctor", "Check kernel, libraries, directories and keys", "  insomnia doctor\n");
+  sub->add_flag("--json", doctor.json, "a JSON object");
+  sub = command("demo", "Watch three Pods repair a small project, without network or key", "  insomnia demo\n");
+  sub->add_flag("--keep", demo.keep, "leave the project and the sessions on disk and say where");
+  sub = command("version", "Print the version", "");
+  sub->add_flag("--json", version.json, "a JSON object");
+  sub = command("help", "Explain a command", "");
+  sub->add_option("COMMAND", help_topic, "the command");
+}
+
+Parser::Parser() {
+  app.set_help_flag("-h,--help", "show this help");
+  app.add_flag("--version", version_flag, "print the version");
+  app.require_subcommand(0, 1);
+  add_run();
+  add_ps();
+  add_talking();
+  add_stop_and_logs();
+  add_rest();
+  app.footer(std::string("Examples:\n"
+                         "  insomnia demo                            see it work, without network or key\n"
+                         "  insomnia run \"Make the tests pass\"       start a Pod in this directory\n"
+                         "  insomnia ps --tree                       who is at work, and where they may write\n"
+                         "  insomnia help run                        all about one command\n\n") +
+             kExitCodes);
+}
+
+Command Parser::command_of(std::string const& name) const {
+  if (name == "run") return run;
+  if (name == "ps") return ps;
+  if (name == "attach") return attach;
+  if (name == "send") return send;
+  if (name == "read") return read;
+  if (name == "stop") return stop;
+  if (name == "logs") return logs;
+  if (name == "doctor") return doctor;
+  if (name == "demo") return demo;
+  return version;
+}
+
+ParsedCommandLine wrong(std::string text) { return {.text = std::move(text), .exit_code = kUsage}; }
+
+/// CLI11's words, with the mistake that people really make explained.
+std::string explain(CLI::ParseError const& error, std::string const& command) {
+  std::string text = error.what();
+  while (text.ends_with('\n')) text.pop_back();
+  if (dynamic_cast<CLI::ExtrasError const*>(&error) != nullptr && (command == "run" || command == "send")) {
+    text += "; put the text in quotes";
+  }
+  return text + "\nTry `insomnia help" + (command.empty() ? "" : " " + command) + "`.";
+}
+
+ParsedCommandLine help_on(CLI::App& app, std::string const& topic) {
+  if (topic.empty()) return {.text = app.help()};
+  try {
+    return {.text = app.get_subcommand(topic)->help()};
+  } catch (CLI::OptionNotFound const&) {
+    return wrong("unknown command `" + topic + "`\nTry `insomnia help`.");
+  }
+}
+
+}  // namespace
+
+ParsedCommandLine parse_command_line(std::vector<std::string> const& arguments) {
+  Parser parser;
+  auto commands = parser.app.get_subcommands([](CLI::App*) { return true; });
+  auto is_command = [&](std::string const& word) {
+    return std::any_of(commands.begin(), commands.end(), [&](CLI::App* sub) { return sub->get_name() == word; });
+  };
+  if (arguments.empty()) return wrong(parser.app.help());
+  if (std::string const& first = arguments.front(); !first.starts_with('-') && !is_command(first)) {
+    return wrong("unknown command `" + first + "`; a task is given with `insomnia run \"…\"`\nTry `insomnia help`.");
+  }
+  try {
+    parser.app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes them from the back
+  } catch (CLI::CallForHelp const&) {
+    auto chosen = parser.app.get_subcommands();
+    return {.text = chosen.empty() ? parser.app.help() : chosen.front()->help()};
+  } catch (CLI::ParseError const& error) {
+    auto chosen = parser.app.get_subcommands();
+    return wrong(explain(error, chosen.empty() ? "" : chosen.front()->get_name()));
+  }
+  if (parser.version_flag) return {.command = VersionOptions{}};
+  auto chosen = parser.app.get_subcommands();
+  if (chosen.empty()) return wrong(parser.app.help());
+  std::string name = chosen.front()->get_name();
+  if (name == "help") return help_on(parser.app, parser.help_topic);
+  return {.command = parser.command_of(name)};
+}
+
+}  // namespace insomnia::cli

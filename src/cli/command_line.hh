@@ -1,0 +1,34 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "cli/attach.hh"
+#include "cli/demo.hh"
+#include "cli/doctor.hh"
+#include "cli/logs.hh"
+#include "cli/ps.hh"
+#include "cli/read.hh"
+#include "cli/run.hh"
+#include "cli/send.hh"
+#include "cli/stop.hh"
+#include "cli/version.hh"
+
+namespace insomnia::cli {
+
+using Command = std::variant<RunOptions, PsOptions, AttachOptions, SendOptions, ReadOptions, StopOptions, LogsOptions, DoctorOptions,
+                             VersionOptions, DemoOptions>;
+
+/// What the words after `insomnia` mean: a command, or a text to show and an exit code.
+struct ParsedCommandLine {
+  std::optional<Command> command;
+  std::string text;            ///< help, or what is wrong
+  int exit_code = kFinished;
+};
+
+/// Pure: reads no files and no environment. The hidden subcommands (pod, hands, lua) are not its business.
+ParsedCommandLine parse_command_line(std::vector<std::string> const& arguments);
+
+}  // namespace insomnia::cli

@@ -1,0 +1,73 @@
+#include "cli/live_pods.hh"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "base/io.hh"
+#include "base/json.hh"
+#include "base/text.hh"
+#include "pod/store.hh"
+#include "registry/liveness.hh"
+
+namespace insomnia::cli {
+
+Result<std::vector<registry::Allocation>> live_pods(Paths const& paths) {
+  TRY(paths.require_runtime_dir());
+  if (!io::exists(paths.registry_db())) return std::vector<registry::Allocation>{};
+  auto registry = TRY(registry::open_sqlite_registry(paths.registry_db(), registry::lock_liveness(paths.runtime_dir)));
+  return registry->list();
+}
+
+Result<registry::Allocation> find_live_pod(Paths const& paths, std::string const& name) {
+  TRY(check_pod_name(name));
+  auto rows = TRY(live_pods(paths));
+  std::vector<std::string> names;
+  for (auto& row : rows) {
+    if (row.pod_name == name) return std::move(row);
+    names.push_back(row.pod_name);
+  }
+  std::string message = "no Pod `" + name + "` is running; ";
+  message += names.empty() ? "none is" : "running: " + text::join(names, ", ");
+  if (io::exists(paths.pod_dir(name) + "/metadata.json")) {
+    message += "; its session is stored: `insomnia logs " + name + "` shows it, `insomnia run --name " + name + " …` continues it";
+  }
+  return fail(Code::NotFound, std::move(message));
+}
+
+std::string pod_state(Paths const& paths, registry::Allocation const& row) {
+  if (row.state == registry::AllocationState::Reserved) return "starting";
+  auto text = io::read_file(paths.pod_runtime_dir(row.pod_name) + "/status.json", 1 << 20);
+  if (!text) return "starting";
+  auto object = json::parse_object(*text);
+  if (!object) return "unknown";
+  return json::Reader(*object).string_or("state", "unknown");
+}
+
+Result<std::optional<session::Location>> stored_session(Paths const& paths, std::string const& name) {
+  TRY(check_pod_name(name));
+  TRY(paths.require_data_dir());
+  auto state = TRY(pod::read_pod_state(paths, name));
+  if (!state) {
+    return fail(Code::NotFound, "there is no Pod `" + name + "`, neither running nor stored in " + paths.pods_dir());
+  }
+  if (state->session_id.empty() || state->segment_id.empty()) return std::optional<session::Location>{};
+  return std::optional(session::Location{state->session_id, state->segment_id});
+}
+
+std::vector<registry::Allocation> descendants(std::vector<registry::Allocation> const& rows, std::string const& pod_id) {
+  std::vector<registry::Allocation> result;
+  std::vector<std::string> parents{pod_id};
+  // Breadth first from the top; each row has one parent, so nothing comes twice.
+  for (size_t i = 0; i < parents.size() && parents.size() <= rows.size() + 1; ++i) {
+    std::string parent = parents[i];
+    for (auto const& row : rows) {
+      if (row.delegated_from != parent || parent.empty()) continue;
+      parents.push_back(row.pod_id);
+      result.push_back(row);
+    }
+  }
+  std::reverse(result.begin(), result.end());
+  return result;
+}
+
+}  // namespace insomnia::cli

@@ -1,0 +1,84 @@
+#include "cli/main.hh"
+
+#include <unistd.h>
+
+#include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/environment.hh"
+#include "cli/command_line.hh"
+#include "cli/output.hh"
+#include "cli/pod_command.hh"
+#include "loop/signals.hh"
+#include "pod/pod_main.hh"
+#include "profile/rehearsal_host.hh"
+#include "tools/hands_protocol.hh"
+
+namespace insomnia::cli {
+namespace {
+
+/// Where a helper process finds the socket to its brain.
+constexpr int kHelperSocket = 3;
+
+template <class... Ts>
+struct Overload : Ts... {
+  using Ts::operator()...;
+};
+
+int run_pod(std::vector<std::string> const& arguments) {
+  if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) return print(pod_usage());
+  auto options = parse_pod_options(arguments);
+  if (!options) {
+    Output(STDERR_FILENO).write("error: " + options.error().message + "\n\n" + pod_usage());
+    return kUsage;
+  }
+  return pod::pod_main(*options, Environment::of_process());
+}
+
+int run_command(Command const& command) {
+  Environment environment = Environment::of_process();
+  return std::visit(Overload{
+                        [&](RunOptions const& options) { return run_task(options, environment); },
+                        [&](PsOptions const& options) { return list_pods(options, environment); },
+                        [&](AttachOptions const& options) { return attach_pod(options, environment); },
+                        [&](SendOptions const& options) { return send_message(options, environment); },
+                        [&](ReadOptions const& options) { return read_answer(options, environment); },
+                        [&](StopOptions const& options) { return stop_pod(options, environment); },
+                        [&](LogsOptions const& options) { return show_log(options, environment); },
+                        [&](DoctorOptions const& options) { return examine_system(options, environment); },
+                        [&](VersionOptions const& options) { return print_version(options); },
+                        [&](DemoOptions const& options) { return run_demo(options, environment); },
+                    },
+                    command);
+}
+
+int dispatch(std::vector<std::string> const& arguments) {
+  // The helpers come first: they start often and must start fast.
+  std::string_view first = arguments.empty() ? std::string_view() : std::string_view(arguments[0]);
+  if (first == "hands") return tools::hands_main(kHelperSocket);
+  if (first == "lua" && arguments.size() > 1 && arguments[1] == "rehearsal") return profile::rehearsal_main(kHelperSocket);
+  if (first == "pod") return run_pod({arguments.begin() + 1, arguments.end()});
+
+  ParsedCommandLine parsed = parse_command_line(arguments);
+  if (parsed.command) return run_command(*parsed.command);
+  std::string text = parsed.text.ends_with('\n') ? parsed.text : parsed.text + "\n";
+  if (parsed.exit_code == kFinished) print(text);
+  else Output(STDERR_FILENO).write((arguments.empty() ? "" : "insomnia: ") + text);
+  return parsed.exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  loop::ignore_sigpipe();
+  try {
+    return dispatch({argv + (argc > 0 ? 1 : 0), argv + argc});
+  } catch (std::exception const& error) {
+    print_error(std::string("out of resources or broken: ") + error.what());
+    return kFailed;
+  }
+}
+
+}  // namespace insomnia::cli

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/environment.hh"
+#include "base/error.hh"
+
+namespace insomnia::cli {
+
+/// What a descriptor shows to: decides about colours and width.
+struct Terminal {
+  bool is_terminal = false;
+  bool colour = false;  ///< a terminal, and neither NO_COLOR nor TERM=dumb says otherwise
+  size_t width = 0;     ///< columns; 0: not a terminal, no limit
+};
+Terminal terminal_of(int fd, Environment const& environment);
+
+/// Text for a descriptor, written at once. When the reader has gone (`| head`) it takes everything and writes nothing.
+class Output {
+ public:
+  explicit Output(int fd) : fd_(fd) {}
+  /// False once the reader has gone.
+  bool write(std::string_view text);
+  bool closed() const { return closed_; }
+
+ private:
+  int fd_;
+  bool closed_ = false;
+};
+
+/// Text to stdout. Returns the exit code for a command that is done with it: also a closed pipe is fine.
+int print(std::string_view text);
+/// "insomnia: <message>" on stderr; control characters are made visible.
+void print_error(std::string_view message);
+/// A hint on stderr, without any prefix.
+void print_note(std::string_view message);
+/// Prints the error; the exit code that fits it.
+int fail_with(Error const& error);
+
+/// One line of at most `limit` characters (0: no limit), safe for a terminal.
+std::string safe_line(std::string_view text, size_t limit);
+
+}  // namespace insomnia::cli

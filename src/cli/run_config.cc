@@ -1,0 +1,188 @@
+#include "cli/run_config.hh"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.hh"
+#include "base/text.hh"
+#include "cli/output.hh"
+#include "llm/catalogue.hh"
+#include "manifest/manifest.hh"
+#include "pod/store.hh"
+#include "profile/profile_set.hh"
+#include "profile/selector.hh"
+#include "scope/scope.hh"
+
+namespace insomnia::cli {
+namespace {
+
+constexpr size_t kMaxTask = 8 << 20;
+constexpr size_t kTaskForPeople = 200;
+constexpr size_t kMaxName = 64;
+
+Result<std::string> read_task(std::string const& argument) {
+  std::string task = argument == "-" ? TRY(io::read_all(STDIN_FILENO, "standard input", kMaxTask)) : argument;
+  if (text::trim(task).empty()) return fail(Code::InvalidArgument, "the task is empty");
+  return text::to_utf8(task);
+}
+
+Result<std::string> working_directory(std::string const& option) {
+  std::string here = TRY(io::current_directory());
+  if (option.empty()) return here;
+  std::string path = TRY(io::real_path(io::absolute(option, here)));
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+    return fail(Code::InvalidArgument, path + " is not a directory");
+  }
+  return path;
+}
+
+Result<manifest::Config> read_manifest(std::string const& option) {
+  std::string path = io::absolute(option, TRY(io::current_directory()));
+  std::string text = TRY(io::read_file(path, 1 << 20));
+  return manifest::resolve_paths(TRY(manifest::parse_toml(text, path)), io::parent_path(path));
+}
+
+struct LoadedProfile {
+  manifest::Config config;
+  std::string label;
+};
+
+Result<LoadedProfile> load_profile(std::string const& option) {
+  auto selector = option.empty() ? profile::Selector{} : profile::parse_cli_selector(option);
+  profile::ProfileSet profiles = profile::builtin_profiles();
+  if (selector.kind == profile::Selector::Kind::Path) {
+    return fail(Code::Unsupported, "profile files cannot be used yet: " + selector.path +
+                                       "; write the settings as a manifest (TOML) and pass it with --manifest");
+  }
+  auto entry = profiles.select(selector);
+  if (!entry) {
+    return std::unexpected(Error{entry.error().code, entry.error().message + "; profiles at hand: " + profiles.selector_list()});
+  }
+  return LoadedProfile{TRY(profiles.load(*entry)), entry->qualified_name()};
+}
+
+/// Fails before anything is started when the model is unknown or its key is missing.
+Result<void> check_model(manifest::ModelManifest const& model, Environment const& environment, Paths const& paths) {
+  auto catalogue = TRY(llm::Catalogue::load(paths.config_dir));
+  auto resolved = TRY(catalogue.resolve(model));
+  TRY(llm::resolve_key(resolved, environment));
+  return {};
+}
+
+/// Whether a stored Pod may stand for the one that the options describe. Its name and its model do not matter: the one is being
+/// chosen, the other can be chosen anew.
+bool same_settings(manifest::Config wanted, manifest::Config const& stored) {
+  if (auto scope = scope::Scope::create(wanted.scope)) wanted.scope = scope->rules();
+  wanted.pod_name = stored.pod_name;
+  wanted.model = stored.model;
+  return wanted == stored;
+}
+
+Result<void> set_scope(manifest::Config& config, RunOptions const& options, std::string const& cwd) {
+  if (!options.scope.empty()) config.scope.allow.clear();
+  std::string here = TRY(io::current_directory());
+  for (auto const& rule : options.scope) config.scope.allow.push_back(TRY(scope::parse_rule(rule, here)));
+  if (config.scope.allow.empty()) config.scope.allow.push_back({.target = cwd, .permission = scope::Permission::Write});
+  return {};
+}
+
+/// The configuration of a new Pod by manifest, profile and flags; a name only if the manifest has one, the model may be missing.
+Result<LoadedProfile> wanted_config(RunOptions const& options, std::string const& cwd) {
+  LoadedProfile layer;
+  if (!options.manifest.empty()) layer = {TRY(read_manifest(options.manifest)), "manifest " + options.manifest};
+  else layer = TRY(load_profile(options.profile));
+  layer.config = manifest::merge(manifest::builtin_defaults(), layer.config);
+  TRY(set_scope(layer.config, options, cwd));
+  if (options.max_turns) layer.config.worker.max_turns = options.max_turns;
+  return layer;
+}
+
+}  // namespace
+
+std::string free_name(std::string const& base, std::function<bool(std::string const&)> const& usable) {
+  if (usable(base)) return base;
+  for (unsigned number = 2;; ++number) {
+    std::string suffix = "-" + std::to_string(number);
+    std::string name = base.substr(0, kMaxName - suffix.size()) + suffix;
+    if (number == 10'000 || usable(name)) return name;
+  }
+}
+
+Result<void> check_run_options(RunOptions const& options) {
+  if (!options.name.empty()) TRY(check_pod_name(options.name));
+  if (text::trim(options.task).empty()) return fail(Code::InvalidArgument, "the task is empty");
+  if (!options.manifest.empty() && !options.profile.empty()) {
+    return fail(Code::InvalidArgument, "--manifest and --profile exclude each other");
+  }
+  if (!options.model.empty()) {
+    auto slash = options.model.find('/');
+    if (slash == 0 || slash == std::string::npos || slash + 1 == options.model.size()) {
+      return fail(Code::InvalidArgument, "--model takes provider/model, for example anthropic/claude-sonnet-4-5; got " + options.model);
+    }
+  }
+  for (auto const& rule : options.scope) TRY(scope::parse_rule(rule, "/"));
+  return {};
+}
+
+Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& environment, Paths const& paths,
+                                std::function<bool(std::string const&)> const& name_is_taken) {
+  TRY(paths.require_data_dir());
+  TRY(paths.require_runtime_dir());
+  std::string cwd = TRY(working_directory(options.cwd));
+  auto [config, label] = TRY(wanted_config(options, cwd));
+
+  bool own_settings = !options.manifest.empty() || !options.profile.empty() || !options.scope.empty() || options.max_turns;
+  auto continues = [&](pod::PodState const& stored) { return !own_settings || same_settings(config, stored.config); };
+  std::string name = options.name;
+  if (!name.empty() && name_is_taken(name)) {
+    return fail(Code::AlreadyExists, "Pod `" + name + "` is running; `insomnia send " + name + " \"…\"` gives it more to do, `insomnia attach " +
+                                         name + "` shows it");
+  }
+  if (name.empty()) {
+    name = free_name(config.pod_name.value_or(sanitize_pod_name(io::base_name(cwd), "pod")), [&](std::string const& candidate) {
+      if (name_is_taken(candidate)) return false;
+      auto stored = pod::read_pod_state(paths, candidate);
+      if (!stored) return false;  // what cannot be read is not continued by accident
+      return !*stored || (!(*stored)->parent && (*stored)->cwd == cwd && continues(**stored));
+    });
+  }
+
+  PreparedRun result;
+  config.pod_name = name;
+  if (auto stored = TRY(pod::read_pod_state(paths, name))) {
+    if (!continues(*stored)) {
+      return fail(Code::InvalidArgument, "Pod `" + name + "` is stored with other settings, and keeps them; leave out --scope, --manifest, "
+                                         "--profile and --max-turns to continue it, or choose another --name");
+    }
+    result.continuing = true;
+    config = stored->config;
+    label = stored->profile;
+    cwd = stored->cwd;
+  }
+  if (!options.model.empty()) config.model = manifest::ModelManifest{.ref = options.model};
+  if (config.model.empty()) config.model = TRY(llm::default_model(environment, paths.config_dir));
+  TRY(check_model(config.model, environment, paths));
+  TRY(manifest::resolve(config, true));
+
+  result.task = TRY(read_task(options.task));
+  result.hand_over.config = std::move(config);
+  result.hand_over.cwd = cwd;
+  result.hand_over.workspace_root = cwd;
+  result.hand_over.task = safe_line(result.task, kTaskForPeople);
+  result.hand_over.profile = label;
+  result.hand_over.exit_when_settled = !options.keep && !options.detach;
+  return result;
+}
+
+Code launch_failure(Error const& error) {
+  if (error.code != Code::Unavailable) return error.code;
+  // A process that ended tells why in words only, on its stderr.
+  auto says = [&](std::string_view fragment) { return error.message.find(fragment) != std::string::npos; };
+  if (says("is taken by a live Pod") || says("stop that one first or use another name")) return Code::AlreadyExists;
+  if (says(" is refused: ")) return Code::Conflict;
+  if (says("is outside the Pod's scope") || says("is not within the scope")) return Code::PermissionDenied;
+  return error.code;
+}
+
+}  // namespace insomnia::cli

@@ -1,0 +1,326 @@
+#include "llm/catalogue.hh"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include "base/io.hh"
+#include "http/client.hh"
+
+namespace insomnia::llm {
+namespace {
+
+using manifest::Auth;
+using manifest::ModelManifest;
+
+Environment env(std::map<std::string, std::string, std::less<>> values) { return Environment(std::move(values)); }
+
+class TempDir {
+ public:
+  TempDir() {
+    char name[] = "/tmp/insomnia-llm-XXXXXX";
+    path_ = ::mkdtemp(name);
+  }
+  ~TempDir() { (void)io::remove_tree(path_); }
+  std::string const& path() const { return path_; }
+  std::string write(std::string const& name, std::string_view content) const {
+    std::string path = path_ + "/" + name;
+    EXPECT_TRUE(io::replace_file(path, content));
+    return path;
+  }
+
+ private:
+  std::string path_;
+};
+
+Catalogue builtin() {
+  auto catalogue = Catalogue::load("");
+  EXPECT_TRUE(catalogue) << catalogue.error().message;
+  return catalogue.value_or(Catalogue{});
+}
+
+ModelConfig resolved(ModelManifest const& model) {
+  auto config = builtin().resolve(model);
+  EXPECT_TRUE(config) << config.error().message;
+  return config.value_or(ModelConfig{});
+}
+
+std::string refused(ModelManifest const& model) {
+  auto config = builtin().resolve(model);
+  EXPECT_FALSE(config);
+  return config ? "" : config.error().message;
+}
+
+TEST(Catalogue, BuiltinProvidersInTheirOrder) {
+  std::vector<std::string> ids;
+  for (auto const& provider : builtin().providers) ids.push_back(provider.id);
+  EXPECT_EQ(ids, (std::vector<std::string>{"anthropic", "ollama-local", "codex-oauth", "openrouter", "rehearsal"}));
+}
+
+TEST(Catalogue, AnthropicHasADefaultCapability) {
+  auto const anthropic = builtin().providers.at(0);
+  ASSERT_TRUE(anthropic.default_capability);
+  EXPECT_EQ(*anthropic.default_capability, (manifest::Capability{.tool_calling = "parallel",
+                                                                 .structured_output = "json_schema",
+                                                                 .reasoning = "budget_tokens",
+                                                                 .vision = true,
+                                                                 .explicit_caching = true,
+                                                                 .max_breakpoints = 4}));
+  EXPECT_EQ(anthropic.default_context_window, 200'000);
+}
+
+TEST(Catalogue, EveryProviderButRehearsalHasModels) {
+  Catalogue catalogue = builtin();
+  for (auto const& provider : catalogue.providers) {
+    bool found = std::any_of(catalogue.models.begin(), catalogue.models.end(),
+                             [&](auto const& model) { return model.provider == provider.id; });
+    EXPECT_EQ(found, provider.id != "rehearsal") << provider.id;
+  }
+  EXPECT_EQ(catalogue.models.size(), 11u);
+}
+
+TEST(Catalogue, ARefMergesModelRowAndProvider) {
+  ModelConfig config = resolved({.ref = "anthropic/claude-sonnet-4-6"});
+  EXPECT_EQ(config.scheme, "anthropic");
+  EXPECT_EQ(config.provider_id, "anthropic");
+  EXPECT_EQ(config.model_id, "claude-sonnet-4-6");
+  EXPECT_EQ(config.base_url, "https://api.anthropic.com");
+  EXPECT_EQ(config.auth, (Auth{.kind = Auth::Kind::ApiKey, .env = "INSOMNIA_API_KEY_ANTHROPIC"}));
+  EXPECT_EQ(config.capability.reasoning, "budget_tokens");
+  EXPECT_TRUE(config.capability.explicit_caching);
+  EXPECT_EQ(config.context_window, 1'000'000u);
+  EXPECT_GE(config.default_max_tokens, 8192u);
+  EXPECT_FALSE(config.base_url_is_set);
+}
+
+TEST(Catalogue, ManifestValuesWin) {
+  Auth auth{.kind = Auth::Kind::ApiKey, .env = "MINE"};
+  ModelConfig config = resolved({.ref = "anthropic/claude-sonnet-4-6",
+                                 .scheme = "rehearsal",
+                                 .base_url = "http://h",
+                                 .model_id = "other",
+                                 .auth = auth,
+                                 .capability = manifest::Capability{.tool_calling = "none"},
+                                 .context_window = 5'000});
+  EXPECT_EQ(config.scheme, "rehearsal");
+  EXPECT_EQ(config.base_url, "http://h");
+  EXPECT_TRUE(config.base_url_is_set);
+  EXPECT_EQ(config.model_id, "other");
+  EXPECT_EQ(config.auth, auth);
+  EXPECT_EQ(config.capability, manifest::Capability{.tool_calling = "none"});
+  EXPECT_EQ(config.context_window, 5'000u);
+}
+
+TEST(Catalogue, TheWindowIsClampedByTheMaximum) {
+  EXPECT_EQ(resolved({.ref = "anthropic/claude-sonnet-4-6", .max_context_window = 500'000}).context_window, 500'000u);
+  EXPECT_EQ(resolved({.ref = "codex-oauth/gpt-5.5"}).context_window, 272'000u);
+}
+
+TEST(Catalogue, ARefIsSplitAtItsFirstSlash) {
+  ModelConfig config = resolved({.ref = "openrouter/anthropic/claude-sonnet-4.6"});
+  EXPECT_EQ(config.provider_id, "openrouter");
+  EXPECT_EQ(config.model_id, "anthropic/claude-sonnet-4.6");
+  EXPECT_EQ(config.context_window, 1'000'000u);
+}
+
+TEST(Catalogue, AnUnknownModelHasItsProvidersDefaults) {
+  ModelConfig config = resolved({.ref = "ollama-local/something-new"});
+  EXPECT_EQ(config.model_id, "something-new");
+  EXPECT_EQ(config.context_window, 128'000u);
+  EXPECT_EQ(config.capability.tool_calling, "parallel");
+  EXPECT_FALSE(config.capability.explicit_caching);
+  EXPECT_EQ(config.default_max_tokens, 8192u);
+}
+
+TEST(Catalogue, AnUnknownProviderIsRefusedWithTheKnownOnes) {
+  std::string message = refused({.ref = "nobody/model"});
+  EXPECT_NE(message.find("`nobody`"), std::string::npos) << message;
+  EXPECT_NE(message.find("anthropic, ollama-local, codex-oauth, openrouter, rehearsal"), std::string::npos) << message;
+}
+
+TEST(Catalogue, AMalformedRefIsRefused) {
+  for (auto ref : {"no-slash", "/model", "provider/", ""}) {
+    EXPECT_NE(refused({.ref = ref}).find("must be `<provider>/<model_id>`"), std::string::npos) << ref;
+  }
+}
+
+TEST(Catalogue, AnInlineModelNeedsSchemeModelAndAuthInThisOrder) {
+  EXPECT_NE(refused({}).find("(missing: scheme)"), std::string::npos);
+  EXPECT_NE(refused({.scheme = "anthropic"}).find("(missing: model_id)"), std::string::npos);
+  EXPECT_NE(refused({.scheme = "anthropic", .model_id = "m"}).find("(missing: auth)"), std::string::npos);
+}
+
+TEST(Catalogue, AnInlineModelHasPlainDefaults) {
+  ModelManifest model{.scheme = "anthropic", .model_id = "m", .auth = Auth{}};
+  ModelConfig config = resolved(model);
+  EXPECT_EQ(config.context_window, 200'000u);
+  EXPECT_EQ(config.capability, manifest::Capability{});
+  EXPECT_EQ(config.base_url, "");
+  model.context_window = 1'000'000;
+  EXPECT_EQ(resolved(model).context_window, 1'000'000u);
+  model.max_context_window = 272'000;
+  EXPECT_EQ(resolved(model).context_window, 272'000u);
+}
+
+TEST(Catalogue, AUserFileReplacesItsTableAlone) {
+  TempDir dir;
+  dir.write("providers.toml",
+            "[[provider]]\nid = \"mine\"\ndisplay_name = \"Mine\"\nscheme = \"anthropic\"\nauth_hint = { kind = \"none\" }\n");
+  auto catalogue = Catalogue::load(dir.path());
+  ASSERT_TRUE(catalogue) << catalogue.error().message;
+  ASSERT_EQ(catalogue->providers.size(), 1u);
+  EXPECT_EQ(catalogue->providers[0].id, "mine");
+  EXPECT_EQ(catalogue->models.size(), 11u);
+}
+
+TEST(Catalogue, ABrokenUserFileIsAnErrorWithItsPlace) {
+  struct Case {
+    char const* text;
+    char const* expected;
+  };
+  for (auto const& [text, expected] : std::vector<Case>{
+           {"[[provider]\n", "providers.toml:1"},
+           {"\n[[provider]]\nid = \"x\"\nscheme = \"smoke\"\nauth_hint = { kind = \"none\" }\n", "providers.toml:2: provider[0].scheme"},
+           {"[[provider]]\nid = \"x\"\nscheme = \"anthropic\"\nauth_hint = { kind = \"none\" }\ncolour = 1\n", "colour"},
+           {"[[provider]]\nid = \"x\"\nscheme = \"anthropic\"\n", "auth_hint"},
+           {"[[provider]]\nid = \"a/b\"\nscheme = \"anthropic\"\nauth_hint = { kind = \"none\" }\n", "provider[0].id"},
+           {"[[provider]]\nid = \"x\"\nscheme = \"anthropic\"\nauth_hint = { kind = \"magic\" }\n", "magic"},
+           {"[[model]]\nid = \"x\"\n", "model"},
+           {"provider = 3\n", "provider"}}) {
+    TempDir dir;
+    dir.write("providers.toml", text);
+    auto catalogue = Catalogue::load(dir.path());
+    ASSERT_FALSE(catalogue) << text;
+    EXPECT_NE(catalogue.error().message.find(expected), std::string::npos) << text << " gave: " << catalogue.error().message;
+  }
+}
+
+// ---- Keys
+
+ModelConfig anthropic() { return resolved({.ref = "anthropic/claude-sonnet-4-6"}); }
+
+TEST(Keys, OursIsTakenBeforeTheVendors) {
+  EXPECT_EQ(resolve_key(anthropic(), env({{"INSOMNIA_API_KEY_ANTHROPIC", "a"}, {"ANTHROPIC_API_KEY", "b"}})), "a");
+  EXPECT_EQ(resolve_key(anthropic(), env({{"ANTHROPIC_API_KEY", " b\n"}})), "b");
+}
+
+TEST(Keys, AMissingKeyNamesTheVariables) {
+  auto key = resolve_key(anthropic(), env({{"ANTHROPIC_API_KEY", "  "}}));
+  ASSERT_FALSE(key);
+  EXPECT_EQ(key.error().code, Code::NotFound);
+  EXPECT_NE(key.error().message.find("INSOMNIA_API_KEY_ANTHROPIC or ANTHROPIC_API_KEY"), std::string::npos) << key.error().message;
+}
+
+TEST(Keys, AVariableOfTheManifestStandsForItselfAlone) {
+  ModelConfig model = anthropic();
+  model.auth.env = "MY_KEY";
+  EXPECT_EQ(resolve_key(model, env({{"MY_KEY", "m"}})), "m");
+  EXPECT_FALSE(resolve_key(model, env({{"ANTHROPIC_API_KEY", "b"}})));
+}
+
+TEST(Keys, AFileComesAfterTheEnvironmentAndIsTrimmed) {
+  TempDir dir;
+  ModelConfig model = anthropic();
+  model.auth.file = dir.write("key", "  from-file\n");
+  EXPECT_EQ(resolve_key(model, env({})), "from-file");
+  EXPECT_EQ(resolve_key(model, env({{"ANTHROPIC_API_KEY", "b"}})), "b");
+}
+
+TEST(Keys, ABadKeyFileIsNamedButNeverShown) {
+  TempDir dir;
+  ModelConfig model = anthropic();
+  for (auto const& path : {std::string("relative/key"), dir.path() + "/missing", dir.write("empty", " \n"),
+                           dir.write("two", "secret-1\nsecret-2\n")}) {
+    model.auth.file = path;
+    auto key = resolve_key(model, env({}));
+    ASSERT_FALSE(key);
+    EXPECT_NE(key.error().message.find(path), std::string::npos) << key.error().message;
+    EXPECT_EQ(key.error().message.find("secret"), std::string::npos) << key.error().message;
+  }
+}
+
+TEST(Keys, NoneIsNeededWhereAuthSaysSo) { EXPECT_EQ(resolve_key(resolved({.ref = "ollama-local/llama3.3"}), env({})), ""); }
+
+TEST(Keys, ForeignLoginsAndSecretReferencesAreRefusedClearly) {
+  auto codex = resolve_key(resolved({.ref = "codex-oauth/gpt-5.5"}), env({}));
+  ASSERT_FALSE(codex);
+  EXPECT_EQ(codex.error().code, Code::Unsupported);
+  EXPECT_NE(codex.error().message.find("codex_oauth"), std::string::npos);
+  ModelConfig model = anthropic();
+  model.auth = {.kind = Auth::Kind::SecretRef, .ref = "vault:x"};
+  auto secret = resolve_key(model, env({}));
+  ASSERT_FALSE(secret);
+  EXPECT_NE(secret.error().message.find("vault:x"), std::string::npos);
+}
+
+TEST(DefaultModel, FollowsTheKeyThatIsFound) {
+  for (auto name : {"INSOMNIA_API_KEY_ANTHROPIC", "ANTHROPIC_API_KEY"}) {
+    auto model = default_model(env({{name, "k"}}), "/c");
+    ASSERT_TRUE(model);
+    EXPECT_EQ(*model, ModelManifest{.ref = "anthropic/claude-sonnet-4-6"});
+    EXPECT_TRUE(builtin().resolve(*model));
+  }
+}
+
+TEST(DefaultModel, WithoutAKeyTheErrorNamesEveryWayOut) {
+  auto model = default_model(env({}), "/home/u/.config/insomnia");
+  ASSERT_FALSE(model);
+  for (auto part : {"ANTHROPIC_API_KEY", "INSOMNIA_API_KEY_ANTHROPIC", "--model", "--manifest", "insomnia demo",
+                    "/home/u/.config/insomnia"}) {
+    EXPECT_NE(model.error().message.find(part), std::string::npos) << part;
+  }
+}
+
+// ---- make_provider
+
+struct Fixture {
+  SystemClock clock;
+  loop::EventLoop loop{clock};
+  Environment environment;
+  http::Client http{loop, environment};
+  ProviderContext context{.loop = loop, .http = http, .environment = environment, .self_program = "", .config_dir = ""};
+};
+
+TEST(MakeProvider, BuildsWithoutAKeyWhereNoneIsNeeded) {
+  Fixture f;
+  EXPECT_TRUE(make_provider(resolved({.ref = "ollama-local/llama3.3"}), f.context));
+  EXPECT_TRUE(make_provider(resolved({.scheme = "anthropic", .model_id = "m", .auth = Auth{}}), f.context));
+}
+
+TEST(MakeProvider, AMissingKeyIsToldAtOnce) {
+  Fixture f;
+  auto provider = make_provider(anthropic(), f.context);
+  ASSERT_FALSE(provider);
+  EXPECT_EQ(provider.error().code, Code::NotFound);
+}
+
+TEST(MakeProvider, SchemesThatComeLaterAreRefusedWithTheSupportedOnes) {
+  Fixture f;
+  for (auto scheme : {"openai_chat", "openai_responses", "gemini"}) {
+    auto provider = make_provider(resolved({.scheme = scheme, .model_id = "m", .auth = Auth{}}), f.context);
+    ASSERT_FALSE(provider);
+    EXPECT_EQ(provider.error().code, Code::Unsupported);
+    EXPECT_NE(provider.error().message.find("anthropic"), std::string::npos);
+  }
+}
+
+// ---- Warnings
+
+TEST(RequestWarnings, NoneWhereEverythingIsSent) {
+  EXPECT_TRUE(request_warnings(anthropic(), {.max_tokens = 4096, .temperature = 0.5, .top_k = 3}).empty());
+  EXPECT_TRUE(request_warnings(anthropic(), {.reasoning = int64_t{2048}}).empty());
+}
+
+TEST(RequestWarnings, TellWhatIsDroppedOrChanged) {
+  auto count = [](wire::RequestConfig const& config) { return request_warnings(anthropic(), config).size(); };
+  EXPECT_EQ(count({.reasoning = "high"}), 1u);
+  EXPECT_EQ(count({.reasoning = int64_t{-1}}), 1u);
+  EXPECT_EQ(count({.reasoning = int64_t{5}}), 1u);
+  EXPECT_EQ(count({.max_tokens = 2000, .reasoning = int64_t{2000}}), 1u);
+  EXPECT_EQ(count({.temperature = 0.1, .top_p = 0.5, .top_k = 1, .reasoning = int64_t{2048}}), 3u);
+  ModelConfig none = anthropic();
+  none.capability.reasoning = "";
+  EXPECT_EQ(request_warnings(none, {.reasoning = int64_t{2048}}).size(), 1u);
+}
+
+}  // namespace
+}  // namespace insomnia::llm

@@ -1,0 +1,193 @@
+#include "llm/scheme/http_provider.hh"
+
+#include <utility>
+
+#include "base/text.hh"
+#include "http/client.hh"
+
+namespace insomnia::llm {
+
+namespace {
+
+constexpr size_t kMaxErrorBody = 64 << 10;
+/// How long the connection may take to end after the stream's terminal event: if it does, it can be used again.
+constexpr int64_t kLingerMs = 1'000;
+
+std::string duration(int64_t ms) {
+  return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
+}
+
+CallFailure transport_failure(http::Failure failure) {
+  bool retryable = failure.timeout || failure.error.code == Code::Unavailable || failure.error.code == Code::Timeout;
+  return {.error = std::move(failure.error), .retryable = retryable};
+}
+
+class HttpCall final : public Call, private http::Handler {
+ public:
+  HttpCall(loop::EventLoop& loop, Scheme const& scheme, CallHandler& handler, StreamLimits limits, std::string url,
+           std::string key)
+      : loop_(loop),
+        scheme_(scheme),
+        handler_(handler),
+        limits_(limits),
+        url_(std::move(url)),
+        key_(std::move(key)),
+        decoder_(scheme.decoder()),
+        timer_(loop, [this] { time_passed(); }) {}
+  ~HttpCall() override { *alive_ = false; }
+
+  void start(http::Client& client, std::string body) {
+    http::Request request;
+    request.url = url_;
+    request.headers = {{"content-type", "application/json"}, {"accept", "text/event-stream"}};
+    scheme_.add_headers(key_, request.headers);
+    request.body = std::move(body);
+    // The phases after the connection are watched here, where an event is known from mere bytes.
+    request.limits = {.connect_ms = limits_.connect_ms,
+                      .first_byte_ms = limits_.first_event_ms + 60'000,
+                      .idle_ms = std::max(limits_.first_event_ms, limits_.idle_ms) + 60'000};
+    timer_.start(limits_.first_event_ms);
+    transfer_ = client.start(std::move(request), *this);
+  }
+
+  /// Fails on the loop's next round.
+  void fail_soon(CallFailure failure) {
+    planned_ = std::move(failure);
+    timer_.start(0);
+  }
+
+ private:
+  void on_response(http::Response const& response) override {
+    response_ = response;
+    bool success = response.status >= 200 && response.status < 300;
+    streaming_ = success && (response.content_type.empty() || response.content_type.starts_with("text/event-stream"));
+  }
+
+  void on_body(std::string_view bytes) override {
+    if (!streaming_) {
+      error_body_ += bytes.substr(0, kMaxErrorBody - error_body_.size());
+      return;
+    }
+    if (completed_) return;
+    std::vector<http::SseEvent> events;
+    Result<void> fed = parser_.feed(bytes, events);
+    auto alive = alive_;
+    for (auto const& event : events) {
+      if (!take(event, *alive)) return;
+    }
+    if (!fed && !completed_) end(CallFailure{.error = std::move(fed).error().with_context(url_)});
+  }
+
+  /// Returns false when the call has ended or is destroyed.
+  bool take(http::SseEvent const& event, bool const& alive) {
+    if (completed_) return true;
+    seen_event_ = true;
+    timer_.start(limits_.idle_ms);
+    std::vector<StreamEvent> out;
+    auto failure = decoder_->decode(event, out);
+    for (auto const& item : out) {
+      if (std::holds_alternative<Completed>(item)) {
+        completed_ = true;
+        timer_.start(kLingerMs);
+      }
+      handler_.on_event(item);
+      if (!alive) return false;
+      if (completed_) return true;
+    }
+    if (!failure) return true;
+    end(std::move(failure));
+    return false;
+  }
+
+  void on_done(std::optional<http::Failure> failure) override {
+    if (completed_) return end(std::nullopt);
+    if (failure) return end(transport_failure(std::move(*failure)));
+    if (!streaming_) return end(refusal());
+    if (!seen_event_) {
+      return end(CallFailure{.error = {Code::Unavailable, url_ + ": the stream ended before its first event"},
+                             .status = response_.status,
+                             .retryable = true});
+    }
+    end(std::nullopt);
+  }
+
+  /// What an answer that is no event stream means.
+  CallFailure refusal() const {
+    bool success = response_.status >= 200 && response_.status < 300;
+    ApiError error = scheme_.parse_error(error_body_);
+    if (!success) return status_failure(response_, error, url_, loop_.clock().wall_ms());
+    std::string type = text::one_line(text::to_utf8(response_.content_type), 100);
+    return {.error = {Code::Unsupported, url_ + ": answered with " + type + " instead of an event stream (" +
+                                             text::one_line(error.message, 200) + "); is base_url right?"},
+            .status = response_.status,
+            .api_code = error.code};
+  }
+
+  void time_passed() {
+    if (completed_) return end(std::nullopt);
+    if (planned_) return end(std::move(planned_));
+    std::string what = seen_event_ ? "the stream stood still for " + duration(limits_.idle_ms)
+                                   : "no event of the stream within " + duration(limits_.first_event_ms);
+    end(CallFailure{.error = {Code::Timeout, url_ + ": " + what}, .retryable = true});
+  }
+
+  /// The last call to the handler, which may destroy this.
+  void end(std::optional<CallFailure> failure) {
+    timer_.cancel();
+    transfer_.reset();
+    if (failure) {
+      failure->mid_stream = seen_event_;
+      // Servers quote requests in their errors.
+      if (!key_.empty()) failure->error.message = text::replace_all(failure->error.message, key_, "(the key)");
+    }
+    handler_.on_end(std::move(failure));
+  }
+
+  loop::EventLoop& loop_;
+  Scheme const& scheme_;
+  CallHandler& handler_;
+  StreamLimits limits_;
+  std::string url_;
+  std::string key_;
+  http::SseParser parser_;
+  std::unique_ptr<Decoder> decoder_;
+  loop::Timer timer_;
+  http::Response response_;
+  std::string error_body_;
+  bool streaming_ = false;
+  bool seen_event_ = false;
+  bool completed_ = false;
+  std::optional<CallFailure> planned_;
+  std::unique_ptr<http::Transfer> transfer_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+std::string choose_base_url(ModelConfig const& model, Scheme const& scheme, Environment const& environment) {
+  bool own_api = model.scheme == "anthropic" && (model.provider_id == "anthropic" || model.base_url.empty());
+  if (own_api && !model.base_url_is_set) {
+    if (auto url = environment.get("ANTHROPIC_BASE_URL")) return *url;
+  }
+  return model.base_url.empty() ? scheme.default_base_url() : model.base_url;
+}
+
+}  // namespace
+
+HttpProvider::HttpProvider(ModelConfig model, std::unique_ptr<Scheme> scheme, ProviderContext const& context)
+    : model_(std::move(model)),
+      scheme_(std::move(scheme)),
+      context_(context),
+      base_url_(choose_base_url(model_, *scheme_, context.environment)) {}
+
+std::unique_ptr<Call> HttpProvider::call(Request const& request, CallHandler& handler) {
+  Result<std::string> key = resolve_key(model_, context_.environment);
+  auto call = std::make_unique<HttpCall>(context_.loop, *scheme_, handler, context_.limits,
+                                         scheme_->url(base_url_, model_), key.value_or(""));
+  if (key) {
+    call->start(context_.http, scheme_->body(request, model_));
+  } else {
+    call->fail_soon({.error = std::move(key).error()});
+  }
+  return call;
+}
+
+}  // namespace insomnia::llm

@@ -1,0 +1,63 @@
+#include "manifest/manifest.hh"
+
+namespace insomnia::manifest {
+namespace {
+
+constexpr uint64_t kToolOutputMaxBytes = 65536;
+constexpr uint64_t kFileUploadMaxBytes = 262144;
+constexpr char kLanguage[] = "match the user's language unless they explicitly request another language";
+constexpr uint32_t kMaxDepth = 8;
+constexpr uint32_t kMaxChildren = 64;
+constexpr uint32_t kMaxLivePods = 2000;
+
+uint32_t limit(std::optional<Limits> const& limits, std::optional<uint32_t> Limits::* member,
+               uint32_t fallback) {
+  return limits ? ((*limits).*member).value_or(fallback) : fallback;
+}
+
+}  // namespace
+
+std::string Manifest::language() const {
+  return config.worker.language.value_or(kLanguage);
+}
+
+uint64_t Manifest::output_limit(std::string_view tool) const {
+  auto own = config.worker.tool_output_per_tool.find(std::string(tool));
+  if (own != config.worker.tool_output_per_tool.end()) return own->second;
+  return config.worker.tool_output_default_max_bytes.value_or(kToolOutputMaxBytes);
+}
+
+uint32_t Manifest::max_depth() const {
+  return limit(config.limits, &Limits::max_depth, kMaxDepth);
+}
+uint32_t Manifest::max_children() const {
+  return limit(config.limits, &Limits::max_children, kMaxChildren);
+}
+uint32_t Manifest::max_live_pods() const {
+  return limit(config.limits, &Limits::max_live_pods, kMaxLivePods);
+}
+
+Config builtin_defaults() {
+  Config config;
+  config.worker.tool_output_default_max_bytes = kToolOutputMaxBytes;
+  config.worker.file_upload_max_bytes = kFileUploadMaxBytes;
+  return config;
+}
+
+Config reusable_fields(Config const& config) {
+  Config reusable;
+  reusable.prompt_pack = config.prompt_pack;
+  reusable.model = config.model;
+  reusable.worker = config.worker;
+  if (reusable.worker.stop_sequences && reusable.worker.stop_sequences->empty())
+    reusable.worker.stop_sequences.reset();
+  reusable.record_event_trace = config.record_event_trace;
+  reusable.permissions = config.permissions;
+  reusable.compaction = config.compaction;
+  reusable.web = config.web;
+  reusable.memory = config.memory;
+  reusable.skills = config.skills;
+  return reusable;
+}
+
+}  // namespace insomnia::manifest

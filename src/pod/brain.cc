@@ -1,0 +1,330 @@
+#include "pod/brain.hh"
+
+#include <boost/json.hpp>
+
+#include "agent/history.hh"
+#include "base/io.hh"
+#include "base/json.hh"
+#include "base/log.hh"
+#include "manifest/permission.hh"
+#include "pod/completions.hh"
+#include "pod/references.hh"
+
+namespace insomnia::pod {
+namespace {
+
+constexpr int64_t kStopRunMs = 10'000;
+constexpr int64_t kFlushMs = 1'000;
+constexpr int64_t kPokeMs = 5'000;
+
+double random_unit() {
+  // Spreads retries of many Pods; nothing depends on its quality.
+  static uint64_t state = 0x9E3779B97F4A7C15ull ^ (static_cast<uint64_t>(::getpid()) << 20) ^ static_cast<uint64_t>(SystemClock().steady_ms());
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return static_cast<double>(state >> 11) / static_cast<double>(1ull << 53);
+}
+
+}  // namespace
+
+Brain::Brain(BrainParts parts)
+    : core_(parts.core),
+      provider_(parts.provider),
+      prompts_(parts.prompts),
+      profiles_(parts.profiles),
+      tools_(std::move(parts.tools)),
+      engine_(std::move(parts.engine_settings), std::move(parts.engine_state), &random_unit),
+      log_(core_.log_worker, core_.loop.clock(), core_.paths.sessions_dir(), parts.location),
+      inbox_(std::move(parts.inbox)),
+      tasks_(std::move(parts.tasks)),
+      hands_(core_.loop, std::move(parts.hands)),
+      greeting_(std::move(parts.greeting)),
+      exit_when_settled_(parts.exit_when_settled),
+      children_(core_, {.broadcast = [this](wire::EventBody const& event) { emit(event); },
+                        .scan_mail = [this](std::function<void()> done) { scan_mail(std::move(done)); },
+                        .synthesised_end =
+                            [this](wire::PodEvent event, std::string instance) {
+                              // A fixed number: an end that is found again after a restart is not told twice.
+                              if (inbox_[instance] > 0) return;
+                              inbox_[instance] = 1;
+                              take_child_event({}, event, {instance, 1});
+                            },
+                        .scope_changed = [this] { apply_scope([](Result<void> const&) {}); },
+                        .changed = [this] { settled_may_have_changed(); }}),
+      child_tools_(core_, children_),
+      engine_timer_(core_.loop, [this] { feed(agent::TimerFired{}); }) {
+  if (!parts.log_lines.empty()) log_.adopt(std::move(parts.log_lines));
+  greeting_.isolation = std::string(cell::isolation_name(hands_.isolation()));
+}
+
+Brain::~Brain() { *alive_ = false; }
+
+Result<void> Brain::start() {
+  server_ = TRY(SocketServer::bind(core_.loop, core_.socket_path(),
+                                   {.snapshot = [this] { return snapshot(); },
+                                    .on_method = [this](ClientId client, wire::Method const& method) { on_method(client, method); }}));
+  write_status();
+  return {};
+}
+
+void Brain::recover(std::optional<Mail> unacknowledged) {
+  if (unacknowledged) report_to_parent(*std::move(unacknowledged));
+  children_.recover();
+  scan_mail([] {});
+}
+
+void Brain::emit(wire::EventBody event) {
+  if (auto* status = std::get_if<wire::StatusEvent>(&event)) {
+    status->settled = settled();
+    said_settled_ = status->settled;
+    write_status();
+  }
+  if (server_) server_->broadcast(event);
+}
+
+void Brain::alert(std::string level, std::string source, std::string message) {
+  log::warn(message);
+  if (server_) server_->alert({std::move(level), std::move(source), std::move(message), core_.loop.clock().wall_ms()});
+}
+
+wire::SnapshotEvent Brain::snapshot() {
+  wire::SnapshotEvent event;
+  event.entries = log_.lines();
+  event.greeting = greeting_;
+  event.status = engine_.status();
+  auto in_flight = engine_.in_flight();
+  if (in_flight != wire::InFlight{}) event.in_flight = std::move(in_flight);
+  event.children = children_.infos();
+  event.settled = settled();
+  return event;
+}
+
+// ---- The engine
+
+void Brain::feed(agent::Input input) {
+  inputs_.push_back(std::move(input));
+  if (feeding_) return;
+  feeding_ = true;
+  while (!inputs_.empty()) {
+    agent::Input next = std::move(inputs_.front());
+    inputs_.pop_front();
+    for (auto const& effect : engine_.handle(next, core_.loop.clock().steady_ms())) carry_out(effect);
+  }
+  feeding_ = false;
+}
+
+void Brain::carry_out(agent::Effect const& effect) {
+  if (auto const* log = std::get_if<agent::AppendLog>(&effect)) append(*log);
+  else if (auto const* event = std::get_if<agent::Emit>(&effect)) emit(event->event);
+  else if (std::holds_alternative<agent::CallModel>(effect)) call_ = provider_.call(engine_.request(), *this);
+  else if (std::holds_alternative<agent::AbortModel>(effect)) call_.reset();
+  else if (auto const* tool = std::get_if<agent::RunTool>(&effect)) run_tool(tool->id, tool->call);
+  else if (auto const* cancel = std::get_if<agent::CancelTool>(&effect)) hands_.cancel(cancel->id);
+  else if (auto const* timer = std::get_if<agent::SetTimer>(&effect)) engine_timer_.start(timer->delay_ms);
+  else if (std::holds_alternative<agent::StopTimer>(effect)) engine_timer_.cancel();
+  else if (auto const* refused = std::get_if<agent::Refused>(&effect)) reply_error(refused->code, refused->message);
+  else if (auto const* end = std::get_if<agent::RunEnded>(&effect)) run_ended(*end);
+}
+
+void Brain::on_event(llm::StreamEvent const& event) { feed(agent::ModelEvent{event}); }
+
+void Brain::on_end(std::optional<llm::CallFailure> failure) {
+  // The Call is not destroyed inside its own callback unless the engine asks for the next one.
+  feed(agent::ModelEnded{std::move(failure)});
+}
+
+void Brain::append(agent::AppendLog const& effect) {
+  std::vector<wire::LogRecord> records;
+  if (log_.empty()) {
+    auto const& settings = engine_.settings();
+    records.emplace_back(wire::SegmentStart{.session_id = log_.location().session_id,
+                                            .system_prompt = settings.system_prompt,
+                                            .config = settings.config,
+                                            .history = {},
+                                            .forked_from = std::nullopt,
+                                            .compacted_from = std::nullopt,
+                                            .inbox = inbox_});
+  }
+  records.insert(records.end(), effect.records.begin(), effect.records.end());
+  std::vector<wire::MailRef> mail;
+  for (auto const& record : records) {
+    if (auto const* input = std::get_if<wire::UserInput>(&record); input != nullptr && input->mail) mail.push_back(*input->mail);
+    if (auto const* item = std::get_if<wire::SystemItemRecord>(&record); item != nullptr && item->mail) mail.push_back(*item->mail);
+  }
+  log_.append(records, effect.durable, [this, ticket = effect.ticket, mail](Result<void> written) {
+    if (!written) {
+      feed(agent::AppendFailed{ticket, std::move(written).error()});
+      return;
+    }
+    // What is in the log needs no letter any more.
+    if (!mail.empty()) {
+      core_.log_worker.run([paths = core_.paths, name = core_.name(), mail] {
+        for (auto const& letter : mail) remove_mail(paths, name, letter.sender, letter.seq);
+      });
+    }
+    feed(agent::AppendDone{ticket});
+  });
+}
+
+void Brain::run_ended(agent::RunEnded const& end) {
+  call_.reset();
+  has_run_ = true;
+  // The parent's work is not done while children of this run still work: their ends start further runs, whose ends are reported too.
+  work_open_ = end.report && end.outcome == agent::Outcome::Finished && children_.any_working();
+  if (end.report && core_.state.parent) {
+    report_to_parent({.to_pod_id = core_.state.parent->pod_id,
+                      .from_pod_id = core_.state.pod_id,
+                      .from_instance_id = core_.instance_id,
+                      .from_pod_name = core_.name(),
+                      .seq = *end.report,
+                      .event = end_event(end),
+                      .text = ""});
+  }
+  core_.loop.post([this, alive = alive_] {
+    if (!*alive) return;
+    if (shutting_down_) finish_shut_down();
+    else settled_may_have_changed();
+  });
+}
+
+wire::PodEvent Brain::end_event(agent::RunEnded const& end) const {
+  std::optional<std::string> answer;
+  if (!end.last_answer.empty()) answer = end.last_answer;
+  switch (end.outcome) {
+    case agent::Outcome::Finished: return wire::TurnEnded{core_.name(), answer, children_.working()};
+    case agent::Outcome::Failed: return wire::Errored{core_.name(), end.message, answer};
+    case agent::Outcome::LimitReached: return wire::LimitReachedEvent{core_.name(), answer};
+    case agent::Outcome::Paused: return wire::Interrupted{core_.name(), answer, true};
+    case agent::Outcome::Cancelled:
+    case agent::Outcome::RolledBack: break;
+  }
+  return wire::Interrupted{core_.name(), answer, false};
+}
+
+// ---- Methods of clients
+
+void Brain::reply_error(std::string code, std::string message) {
+  wire::ErrorEvent event{std::move(code), std::move(message)};
+  if (requester_ && server_) server_->reply(requester_->client, event, requester_->id);
+  else emit(std::move(event));
+}
+
+void Brain::on_method(ClientId client, wire::Method const& method) {
+  requester_ = Requester{client, method.id};
+  if (auto const* run = std::get_if<wire::RunMethod>(&method.body)) {
+    run_method(*run);
+  } else if (auto const* notify = std::get_if<wire::NotifyMethod>(&method.body)) {
+    auto body = prompts_.render("notify_wrapper", {{"message", notify->message}});
+    notice({.kind = "notification", .body = body ? *body : notify->message, .message = notify->message}, std::nullopt, "notify", false);
+  } else if (auto const* event = std::get_if<wire::PodEventMethod>(&method.body)) {
+    // Only control-plane news comes this way, and only from a child of ours; ends come by mail.
+    auto const* sub = std::get_if<wire::ScopeSubDelegated>(&event->event);
+    if (sub != nullptr && children_.find(sub->parent_pod) != nullptr && children_.add_grandchild(*sub) && core_.state.parent) {
+      wire::ScopeSubDelegated upward = *sub;
+      upward.parent_pod = core_.name();
+      pokes_[next_poke_++] = std::make_unique<client::OneShot>(core_.loop, core_.state.parent->socket,
+                                                               wire::Method{wire::PodEventMethod{upward}, std::nullopt}, kPokeMs,
+                                                               [](Result<wire::SnapshotEvent> const&) {});
+    }
+  } else if (std::holds_alternative<wire::ResumeMethod>(method.body)) {
+    feed(agent::Resume{});
+  } else if (std::holds_alternative<wire::CancelMethod>(method.body)) {
+    feed(agent::Cancel{});
+  } else if (std::holds_alternative<wire::PauseMethod>(method.body)) {
+    feed(agent::Pause{});
+  } else if (auto const* shutdown = std::get_if<wire::ShutdownMethod>(&method.body)) {
+    shut_down(shutdown->tree);
+  } else if (auto const* completions = std::get_if<wire::ListCompletionsMethod>(&method.body)) {
+    wire::CompletionsEvent answer{"file", {}};
+    if (completions->kind == wire::CompletionKind::File) {
+      answer.entries = complete_path(completions->prefix, core_.state.cwd, core_.authority.own());
+    } else {
+      answer.kind = completions->kind == wire::CompletionKind::Knowledge ? "knowledge" : "workflow";
+    }
+    server_->reply(client, answer, method.id);
+  } else if (std::holds_alternative<wire::ListPodsMethod>(method.body)) {
+    child_tools_.list_json([this, alive = alive_, requester = *requester_](std::string pods) {
+      if (*alive && server_) server_->reply(requester.client, wire::PodsListedEvent{std::move(pods)}, requester.id);
+    });
+  } else if (std::holds_alternative<wire::PokeMethod>(method.body)) {
+    scan_mail([] {});
+  } else {
+    reply_error("invalid_request", "this Pod does not offer that method yet");
+  }
+  requester_.reset();
+}
+
+void Brain::run_method(wire::RunMethod const& method) {
+  if (shutting_down_) {
+    reply_error("invalid_request", "the Pod is shutting down");
+    return;
+  }
+  if (engine_.busy()) {
+    feed(agent::StartRun{});  // refused with the engine's own words
+    return;
+  }
+  agent::StartRun run;
+  run.input = method.input;
+  // Work of a Pod that has a parent is the parent's, whoever typed it: its end is reported.
+  run.delegated = core_.state.parent.has_value();
+  for (auto& reference : resolve_references(method.input, core_.state.cwd, core_.authority.own(), core_.manifest.file_upload_limit())) {
+    if (reference) run.attachments.push_back(*std::move(reference));
+    else alert("warn", "pod", reference.error().message);
+  }
+  feed(std::move(run));
+}
+
+// ---- Settling and ending
+
+bool Brain::settled() const {
+  return engine_.status() == wire::PodStatus::Idle && !engine_.busy() && !engine_.has_pending_notices() && !children_.any_working() &&
+         spawns_.empty() && scans_ == 0 && inputs_.empty();
+}
+
+void Brain::settled_may_have_changed() {
+  if (shutting_down_) return;
+  bool now = settled();
+  if (now != said_settled_) emit(wire::StatusEvent{engine_.status()});
+  if (now && has_run_ && exit_when_settled_) shut_down(true);
+}
+
+void Brain::write_status() {
+  std::string text = json::dump(boost::json::object{{"state", wire::status_name(engine_.status())},
+                                                    {"segment_id", log_.location().segment_id},
+                                                    {"pod_name", core_.name()}}) + "\n";
+  if (text == last_status_) return;
+  last_status_ = text;
+  core_.log_worker.run([path = core_.paths.pod_runtime_dir(core_.name()) + "/status.json", text] {
+    if (auto written = io::replace_file(path, text); !written) log::warn(written.error().message);
+  });
+}
+
+void Brain::shut_down(bool tree) {
+  stop_children_ = stop_children_ || tree;
+  if (shutting_down_) return;
+  shutting_down_ = true;
+  shut_down_limit_ = std::make_unique<loop::Timer>(core_.loop, [this] { finish_shut_down(); });
+  shut_down_limit_->start(kStopRunMs);
+  if (engine_.busy()) feed(agent::Cancel{});  // goes on in run_ended
+  else core_.loop.post([this, alive = alive_] {
+    if (*alive) finish_shut_down();
+  });
+}
+
+void Brain::finish_shut_down() {
+  if (!shut_down_limit_) return;  // done already
+  shut_down_limit_.reset();
+  call_.reset();
+  auto close = [this, alive = alive_] {
+    if (!*alive) return;
+    emit(wire::ShutdownEvent{});
+    server_->close(kFlushMs, [this, alive] {
+      if (*alive && ended_) ended_();
+    });
+  };
+  if (stop_children_) children_.stop_all(close);
+  else close();
+}
+
+}  // namespace insomnia::pod

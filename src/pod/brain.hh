@@ -1,0 +1,146 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/engine.hh"
+#include "cell/hands.hh"
+#include "llm/provider.hh"
+#include "pod/child_tools.hh"
+#include "pod/children.hh"
+#include "pod/core.hh"
+#include "pod/mailbox.hh"
+#include "pod/session_log.hh"
+#include "pod/socket_server.hh"
+#include "pod/spawn.hh"
+#include "profile/profile_set.hh"
+#include "prompt/prompt_catalog.hh"
+#include "tools/task_store.hh"
+#include "tools/tool.hh"
+
+namespace insomnia::pod {
+
+/// What a brain is made of; made by startup.
+struct BrainParts {
+  PodCore& core;
+  llm::Provider& provider;
+  prompt::PromptCatalog const& prompts;
+  profile::ProfileSet const& profiles;
+  agent::EngineSettings engine_settings;
+  agent::EngineState engine_state;
+  std::vector<tools::Definition> tools;  ///< those that this Pod has
+  std::vector<std::string> log_lines;    ///< of a continued session
+  session::Location location;
+  std::map<std::string, uint64_t> inbox;  ///< last mail taken in, by sender
+  tools::TaskStore tasks;
+  cell::HandsConfig hands;
+  wire::Greeting greeting;
+  bool exit_when_settled = false;
+};
+
+/// The Pod process at work: drives the turn engine, carries out its effects, serves the socket, runs tools, minds children and mail, and
+/// ends in good order. Everything happens on the loop's thread.
+class Brain final : public llm::CallHandler {
+ public:
+  explicit Brain(BrainParts parts);
+  ~Brain() override;
+
+  /// Binds the socket and begins: the Pod is reachable afterwards.
+  Result<void> start();
+  /// What was written for an earlier end but perhaps never arrived is sent again; children and mail of an earlier instance are taken up.
+  void recover(std::optional<Mail> unacknowledged);
+  /// Ends the Pod: stops the run, with `tree` the children, tells the clients; then calls `ended`. Once.
+  void shut_down(bool tree);
+  void on_ended(std::function<void()> ended) { ended_ = std::move(ended); }
+  /// A notice for people, kept for clients that come later.
+  void alert(std::string level, std::string source, std::string message);
+
+  void on_event(llm::StreamEvent const& event) override;
+  void on_end(std::optional<llm::CallFailure> failure) override;
+
+ private:
+  struct Requester {
+    ClientId client = 0;
+    std::optional<std::string> id;
+  };
+
+  // The engine.
+  void feed(agent::Input input);
+  void carry_out(agent::Effect const& effect);
+  void append(agent::AppendLog const& effect);
+  void run_ended(agent::RunEnded const& end);
+  void emit(wire::EventBody event);
+
+  // Methods of clients.
+  void on_method(ClientId client, wire::Method const& method);
+  void run_method(wire::RunMethod const& method);
+  void reply_error(std::string code, std::string message);
+  wire::SnapshotEvent snapshot();
+
+  // Tools.
+  void run_tool(uint64_t id, wire::ToolCall const& call);
+  void run_brain_tool(uint64_t id, wire::ToolCall const& call);
+  std::string permission_refusal(wire::ToolCall const& call) const;
+  std::string scope_refusal(wire::ToolCall const& call) const;
+  void tool_done(uint64_t id, std::string const& tool, tools::Output output, std::vector<tools::Observed> const& observed = {});
+  void spawn_pod(uint64_t id, std::string const& arguments);
+  void apply_scope(std::function<void(Result<void>)> done);
+
+  // Children and mail.
+  void scan_mail(std::function<void()> done);
+  void take_mail(Mail const& mail);
+  void take_child_event(ChildRecord const& child, wire::PodEvent const& event, wire::MailRef mail);
+  void notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated);
+  void report_to_parent(Mail mail);
+  wire::PodEvent end_event(agent::RunEnded const& end) const;
+
+  // Settling and ending.
+  bool settled() const;
+  void settled_may_have_changed();
+  void write_status();
+  void finish_shut_down();
+
+  PodCore& core_;
+  llm::Provider& provider_;
+  prompt::PromptCatalog const& prompts_;
+  profile::ProfileSet const& profiles_;
+  std::vector<tools::Definition> tools_;
+  agent::Engine engine_;
+  SessionLog log_;
+  std::map<std::string, uint64_t> inbox_;
+  tools::TaskStore tasks_;
+  cell::Hands hands_;
+  wire::Greeting greeting_;
+  bool exit_when_settled_;
+
+  std::unique_ptr<SocketServer> server_;
+  Children children_;
+  ChildTools child_tools_;
+  std::map<uint64_t, std::unique_ptr<SpawnTransaction>> spawns_;
+  std::unique_ptr<llm::Call> call_;
+  loop::Timer engine_timer_;
+  std::deque<agent::Input> inputs_;
+  bool feeding_ = false;
+  std::optional<Requester> requester_;
+  std::map<uint64_t, std::unique_ptr<client::OneShot>> pokes_;
+  uint64_t next_poke_ = 1;
+  uint64_t scans_ = 0;           ///< inbox scans under way
+  bool has_run_ = false;
+  bool work_open_ = false;       ///< the parent's work goes on after a run that ended with children at work
+  bool said_settled_ = false;
+  std::string last_status_;
+
+  bool shutting_down_ = false;
+  bool stop_children_ = false;
+  std::unique_ptr<loop::Timer> shut_down_limit_;
+  std::function<void()> ended_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace insomnia::pod

@@ -1,0 +1,213 @@
+// The part of the brain that runs tools and minds children and mail.
+#include <boost/json.hpp>
+
+#include "base/json.hh"
+#include "base/log.hh"
+#include "base/text.hh"
+#include "manifest/permission.hh"
+#include "pod/brain.hh"
+
+namespace insomnia::pod {
+namespace {
+
+constexpr int64_t kPokeMs = 5'000;
+
+std::string list_names(std::vector<tools::Definition> const& tools) {
+  std::string result;
+  for (auto const& tool : tools) result += (result.empty() ? "" : ", ") + tool.name;
+  return result;
+}
+
+/// The log record that keeps what the Pod has seen of files, so that a restart does not forget it.
+wire::LogRecord observed_record(std::vector<tools::Observed> const& observed) {
+  boost::json::array files;
+  for (auto const& file : observed) files.push_back({{"path", text::to_utf8(file.path)}, {"sha256", file.sha256}});
+  return wire::Extension{"tools.observed", json::dump(boost::json::object{{"files", std::move(files)}})};
+}
+
+}  // namespace
+
+// ---- Tools
+
+void Brain::run_tool(uint64_t id, wire::ToolCall const& call) {
+  tools::Definition const* definition = nullptr;
+  for (auto const& tool : tools_) {
+    if (tool.name == call.name) definition = &tool;
+  }
+  if (definition == nullptr) {
+    std::string text = "Tool '" + call.name + "' not found; this Pod has: " + list_names(tools_);
+    tool_done(id, call.name, tools::Output{.summary = text, .content = std::nullopt, .is_error = true});
+    return;
+  }
+  if (std::string refusal = permission_refusal(call); !refusal.empty()) {
+    tool_done(id, call.name, tools::Output{.summary = refusal, .content = std::nullopt, .is_error = true});
+    return;
+  }
+  if (definition->place == tools::Place::Brain) {
+    run_brain_tool(id, call);
+    return;
+  }
+  if (std::string refusal = scope_refusal(call); !refusal.empty()) {
+    tool_done(id, call.name, tools::failed({Code::PermissionDenied, refusal}));
+    return;
+  }
+  hands_.call(id, call.name, call.arguments, [this, id, name = call.name](tools::ToolFinished finished) {
+    tool_done(id, name, std::move(finished.output), finished.observed);
+  });
+}
+
+std::string Brain::permission_refusal(wire::ToolCall const& call) const {
+  // The manifest's policy and the ceiling above it: both must allow.
+  for (auto const& policy : {core_.manifest.config.permissions, core_.state.ceilings.permissions}) {
+    if (!policy) continue;
+    auto decision = manifest::decide(*policy, call.name, call.arguments);
+    if (!decision.allowed()) return decision.refusal;
+  }
+  return "";
+}
+
+std::string Brain::scope_refusal(wire::ToolCall const& call) const {
+  if (call.name != "Read" && call.name != "Write" && call.name != "Edit") return "";
+  auto object = json::parse_object(call.arguments);
+  if (!object) return "";
+  auto const* path = object->if_contains("file_path");
+  if (path == nullptr || !path->is_string()) return "";
+  std::string text(path->as_string());
+  if (!text.starts_with('/')) return "";  // the tool says what is wrong with it
+  return core_.authority.refusal(text, call.name == "Read" ? scope::Permission::Read : scope::Permission::Write);
+}
+
+void Brain::tool_done(uint64_t id, std::string const& tool, tools::Output output, std::vector<tools::Observed> const& observed) {
+  output = tools::limit_output(std::move(output), core_.manifest.output_limit(tool));
+  agent::ToolDone done{.id = id,
+                       .result = {.call_id = "", .summary = std::move(output.summary), .content = std::move(output.content), .is_error = output.is_error},
+                       .extra = {}};
+  if (!observed.empty()) done.extra.push_back(observed_record(observed));
+  feed(std::move(done));
+}
+
+void Brain::run_brain_tool(uint64_t id, wire::ToolCall const& call) {
+  auto answer = [this, id, alive = alive_, name = call.name](tools::Output output) {
+    if (*alive) tool_done(id, name, std::move(output));
+  };
+  if (call.name == "SpawnPod") spawn_pod(id, call.arguments);
+  else if (call.name == "SendToPod") child_tools_.send(call.arguments, answer);
+  else if (call.name == "ReadPodOutput") child_tools_.read_output(call.arguments, answer);
+  else if (call.name == "StopPod") child_tools_.stop(call.arguments, answer);
+  else if (call.name == "ListPods") child_tools_.list(answer);
+  else answer(tasks_.execute(call.name, call.arguments));
+}
+
+void Brain::spawn_pod(uint64_t id, std::string const& arguments) {
+  auto done = [this, id](tools::Output output) {
+    // The transaction is under way while it calls this: it goes afterwards.
+    core_.loop.post([this, alive = alive_, id] {
+      if (!*alive) return;
+      spawns_.erase(id);
+      settled_may_have_changed();
+    });
+    tool_done(id, "SpawnPod", std::move(output));
+  };
+  SpawnTransaction::Host host{
+      .apply_scope = [this](std::function<void(Result<void>)> applied) { apply_scope(std::move(applied)); },
+      .tell_parent =
+          [this](wire::ScopeSubDelegated event) {
+            if (!core_.state.parent) return;
+            pokes_[next_poke_++] = std::make_unique<client::OneShot>(core_.loop, core_.state.parent->socket,
+                                                                     wire::Method{wire::PodEventMethod{std::move(event)}, std::nullopt},
+                                                                     kPokeMs, [](Result<wire::SnapshotEvent> const&) {});
+          }};
+  auto transaction = std::make_unique<SpawnTransaction>(core_, children_, profiles_, std::move(host), std::move(done));
+  SpawnTransaction& running = *transaction;
+  spawns_.emplace(id, std::move(transaction));
+  running.start(arguments);
+}
+
+void Brain::apply_scope(std::function<void(Result<void>)> done) { hands_.set_scope(core_.authority.effective().rules(), std::move(done)); }
+
+// ---- Children and mail
+
+void Brain::scan_mail(std::function<void()> done) {
+  ++scans_;
+  using Scan = Result<std::vector<Mail>>;
+  core_.log_worker.run<Scan>([paths = core_.paths, name = core_.name(), id = core_.state.pod_id] { return scan_inbox(paths, name, id); },
+                             [this, done = std::move(done)](Scan letters) {
+                               --scans_;
+                               if (!letters) alert("warn", "pod", "the inbox can't be read: " + letters.error().message);
+                               else for (auto const& mail : *letters) take_mail(mail);
+                               done();
+                               settled_may_have_changed();
+                             });
+}
+
+void Brain::take_mail(Mail const& mail) {
+  auto forget = [this, &mail] {
+    core_.log_worker.run([paths = core_.paths, name = core_.name(), mail] { remove_mail(paths, name, mail.from_pod_id, mail.seq); });
+  };
+  uint64_t& last = inbox_[mail.from_pod_id];
+  if (mail.seq <= last) {
+    // Taken in before; its file may still be waiting for the log, which then removes it.
+    return;
+  }
+  if (mail.event) {
+    auto const* child = children_.find_by_id(mail.from_pod_id);
+    if (child == nullptr || child->pod_name != wire::pod_name_of(*mail.event)) {
+      log::warn("mail of " + mail.from_pod_name + " was dropped: it is no child of this Pod");
+      forget();
+      return;
+    }
+    last = mail.seq;
+    take_child_event(*child, *mail.event, {mail.from_pod_id, mail.seq});
+    return;
+  }
+  last = mail.seq;
+  bool from_parent = core_.state.parent && core_.state.parent->pod_id == mail.from_pod_id;
+  wire::MailRef reference{mail.from_pod_id, mail.seq};
+  if (!engine_.busy() && inputs_.empty()) {
+    feed(agent::StartRun{.input = wire::text_segments(mail.text), .attachments = {}, .delegated = from_parent, .mail = reference});
+    return;
+  }
+  auto body = prompts_.render("notify_wrapper", {{"message", mail.text}});
+  notice({.kind = "notification", .body = body ? *body : mail.text, .message = mail.text}, reference, "notify", from_parent);
+}
+
+void Brain::take_child_event(ChildRecord const& child, wire::PodEvent const& event, wire::MailRef mail) {
+  if (auto const* ended = std::get_if<wire::TurnEnded>(&event)) {
+    children_.set_shown_state(child.pod_id, "idle");
+    if (ended->pending_children == 0) children_.set_work_open(child.pod_id, false);
+  } else if (auto const* interrupted = std::get_if<wire::Interrupted>(&event)) {
+    children_.set_shown_state(child.pod_id, interrupted->paused ? "paused" : "idle");
+    children_.set_work_open(child.pod_id, false);
+  } else if (!child.pod_id.empty()) {
+    children_.set_shown_state(child.pod_id, "idle");
+    children_.set_work_open(child.pod_id, false);
+  }
+  if (!wire::is_agent_visible(event)) return;
+  std::string line = wire::render_pod_event(event);
+  auto body = prompts_.render("notify_wrapper", {{"message", line}});
+  notice({.kind = "pod_event", .body = body ? *body : line, .event = event}, std::move(mail), "pod_event", work_open_);
+}
+
+void Brain::notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated) {
+  if (shutting_down_) return;  // mail stays in the inbox for the next instance
+  feed(agent::Notice{std::move(item), std::move(mail), std::move(trigger), delegated});
+}
+
+void Brain::report_to_parent(Mail mail) {
+  std::string parent = core_.state.parent->pod_name;
+  core_.log_worker.run<Result<void>>(
+      [paths = core_.paths, parent, mail = std::move(mail)] { return post_mail(paths, parent, mail); },
+      [this](Result<void> posted) {
+        if (!posted) {
+          alert("error", "pod", "the end could not be reported to the parent: " + posted.error().message);
+          return;
+        }
+        uint64_t id = next_poke_++;
+        pokes_[id] = std::make_unique<client::OneShot>(core_.loop, core_.state.parent->socket, wire::Method{wire::PokeMethod{}, std::nullopt},
+                                                       kPokeMs, [](Result<wire::SnapshotEvent> const&) {});
+        // A few suffice: older ones have long come to their end.
+        while (pokes_.size() > 16) pokes_.erase(pokes_.begin());
+      });
+}
+
+}  // namespace insomnia::pod

@@ -1,0 +1,274 @@
+#include "pod/child_tools.hh"
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "base/json.hh"
+#include "base/sha256.hh"
+#include "base/text.hh"
+#include "pod/mailbox.hh"
+#include "pod/pod_tools.hh"
+#include "session/log.hh"
+#include "wire/log_entry.hh"
+
+namespace insomnia::pod {
+namespace bj = boost::json;
+
+namespace {
+
+constexpr int64_t kSocketMs = 5'000;
+
+/// The assistant texts in `lines` from `from` on.
+std::string assistant_text(std::vector<std::string> const& lines, uint64_t from) {
+  std::string result;
+  auto add = [&](wire::Item const& item) {
+    auto const* message = std::get_if<wire::Message>(&item);
+    if (message == nullptr || message->role != wire::Role::Assistant) return;
+    std::string text = wire::message_text(*message);
+    if (text.empty()) return;
+    if (!result.empty()) result += "\n\n";
+    result += text;
+  };
+  for (size_t i = from; i < lines.size(); ++i) {
+    auto entry = wire::decode_log_entry(lines[i]);
+    if (!entry) continue;
+    if (auto const* item = std::get_if<wire::AssistantItem>(&entry->record)) add(item->item);
+    if (auto const* start = std::get_if<wire::SegmentStart>(&entry->record)) std::for_each(start->history.begin(), start->history.end(), add);
+  }
+  return result;
+}
+
+std::string segment_of(std::vector<std::string> const& lines) {
+  // A snapshot does not name its segment; the first record of each is unique (it has the session's id and the time).
+  return lines.empty() ? "" : sha256_hex(lines.front()).substr(0, 16);
+}
+
+tools::Output unknown_pod(std::string const& name) {
+  return tools::failed({Code::InvalidArgument, "no spawned pod named `" + name + "`; ListPods shows those that you can address"});
+}
+
+bj::array rules_json(std::vector<scope::ScopeRule> const& rules) {
+  bj::array list;
+  for (auto const& rule : rules) {
+    list.push_back({{"target", rule.target},
+                    {"permission", rule.permission == scope::Permission::Write ? "write" : "read"},
+                    {"recursive", rule.recursive}});
+  }
+  return list;
+}
+
+}  // namespace
+
+ChildTools::ChildTools(PodCore& core, Children& children) : core_(core), children_(children) {}
+
+ChildTools::~ChildTools() { *alive_ = false; }
+
+uint64_t ChildTools::keep(std::unique_ptr<client::OneShot> call) {
+  uint64_t id = next_call_++;
+  calls_.emplace(id, std::move(call));
+  return id;
+}
+
+void ChildTools::send(std::string_view arguments, Done done) {
+  auto input = decode_send_to_pod(arguments);
+  if (!input) {
+    done(tools::failed(input.error()));
+    return;
+  }
+  auto* record = children_.find(input->name);
+  if (record == nullptr || record->grandchild) {
+    done(unknown_pod(input->name));
+    return;
+  }
+  if (!children_.is_living(record->pod_id)) {
+    done(tools::failed({Code::Unavailable, "Pod `" + input->name + "` has ended; spawn a new one"}));
+    return;
+  }
+  Mail mail{.to_pod_id = record->pod_id,
+            .from_pod_id = core_.state.pod_id,
+            .from_instance_id = core_.instance_id,
+            .from_pod_name = core_.name(),
+            .seq = ++record->mail_seq,
+            .event = std::nullopt,
+            .text = input->message};
+  record->work_open = true;
+  std::string pod_id = record->pod_id;
+  std::string socket = record->socket_path;
+  // The number is on disk before the message is: it is never used twice.
+  core_.persist();
+  core_.log_worker.run<Result<void>>(
+      [paths = core_.paths, name = input->name, mail] { return post_mail(paths, name, mail); },
+      [this, alive = alive_, name = input->name, pod_id, socket, done = std::move(done)](Result<void> posted) {
+        if (!*alive) return;
+        if (!posted) {
+          done(tools::failed(posted.error()));
+          return;
+        }
+        children_.set_shown_state(pod_id, "running");
+        done({.summary = "sent message to `" + name + "`", .content = std::nullopt, .is_error = false});
+        // The message is in its inbox; the poke only makes it look at once.
+        uint64_t id = next_call_;
+        keep(std::make_unique<client::OneShot>(core_.loop, socket, wire::Method{wire::PokeMethod{}, std::nullopt}, kSocketMs,
+                                               [this, alive, id](Result<wire::SnapshotEvent> const&) {
+                                                 core_.loop.post([this, alive, id] {
+                                                   if (*alive) calls_.erase(id);
+                                                 });
+                                               }));
+      });
+}
+
+tools::Output ChildTools::new_text(std::string const& name, std::string const& pod_id, std::string const& segment,
+                                   std::vector<std::string> const& lines, std::string const& state) {
+  auto* record = children_.find_by_id(pod_id);
+  auto& cursor = ended_cursors_[pod_id];
+  if (record != nullptr && cursor.first.empty()) cursor = {record->read_segment, record->read_index};
+  uint64_t from = cursor.first == segment && cursor.second <= lines.size() ? cursor.second : 0;
+  cursor = {segment, lines.size()};
+  if (record != nullptr) {
+    record->read_segment = segment;
+    record->read_index = lines.size();
+    core_.persist();
+  }
+  std::string text = assistant_text(lines, from);
+  if (text.empty()) return {.summary = "`" + name + "` is " + state + "; no new assistant text", .content = std::nullopt, .is_error = false};
+  auto count = std::count(text.begin(), text.end(), '\n') + 1;
+  return {.summary = "`" + name + "` is " + state + "; " + std::to_string(count) + " new line(s)", .content = text, .is_error = false};
+}
+
+void ChildTools::read_output(std::string_view arguments, Done done) {
+  auto input = decode_named_pod("ReadPodOutput", arguments);
+  if (!input) {
+    done(tools::failed(input.error()));
+    return;
+  }
+  std::string name = input->name;
+  auto* record = children_.find(name);
+  if (record == nullptr) {
+    auto const& reclaimed = core_.state.reclaimed_children;
+    auto it = std::find_if(reclaimed.rbegin(), reclaimed.rend(), [&](auto const& child) { return child.pod_name == name; });
+    if (it == reclaimed.rend()) done(unknown_pod(name));
+    else read_stored(name, it->pod_id, std::move(done));
+    return;
+  }
+  std::string pod_id = record->pod_id;
+  uint64_t id = next_call_;
+  keep(std::make_unique<client::OneShot>(
+      core_.loop, record->socket_path, std::nullopt, kSocketMs,
+      [this, alive = alive_, id, name, pod_id, done = std::move(done)](Result<wire::SnapshotEvent> snapshot) {
+        core_.loop.post([this, alive, id] {
+          if (*alive) calls_.erase(id);
+        });
+        if (!snapshot) {
+          read_stored(name, pod_id, done);
+          return;
+        }
+        done(new_text(name, pod_id, segment_of(snapshot->entries), snapshot->entries, std::string(wire::status_name(snapshot->status))));
+      }));
+}
+
+void ChildTools::read_stored(std::string const& name, std::string const& pod_id, Done done) {
+  using Stored = Result<std::vector<std::string>>;
+  core_.log_worker.run<Stored>(
+      [paths = core_.paths, name, pod_id]() -> Stored {
+        auto state = TRY(read_pod_state(paths, name));
+        if (!state || state->pod_id != pod_id || state->segment_id.empty()) return std::vector<std::string>{};
+        auto segment = session::load_segment(paths.sessions_dir(), {state->session_id, state->segment_id});
+        if (!segment && segment.error().code == Code::NotFound) return std::vector<std::string>{};
+        if (!segment) return std::unexpected(segment.error());
+        return std::move(segment->lines);
+      },
+      [this, alive = alive_, name, pod_id, done = std::move(done)](Stored lines) {
+        if (!*alive) return;
+        if (!lines) done(tools::failed(lines.error()));
+        else done(new_text(name, pod_id, segment_of(*lines), *lines, children_.is_living(pod_id) ? "not answering" : "stopped"));
+      });
+}
+
+void ChildTools::stop(std::string_view arguments, Done done) {
+  auto input = decode_named_pod("StopPod", arguments);
+  if (!input) {
+    done(tools::failed(input.error()));
+    return;
+  }
+  auto* record = children_.find(input->name);
+  if (record == nullptr || record->grandchild) {
+    auto const& reclaimed = core_.state.reclaimed_children;
+    bool was_ours = std::any_of(reclaimed.begin(), reclaimed.end(), [&](auto const& child) { return child.pod_name == input->name; });
+    if (was_ours) done({.summary = "`" + input->name + "` had ended already; its scope is back", .content = std::nullopt, .is_error = false});
+    else done(unknown_pod(input->name));
+    return;
+  }
+  children_.stop(record->pod_id, true, [name = input->name, done = std::move(done)](Result<std::string> const& stopped) {
+    if (!stopped) done(tools::failed(stopped.error()));
+    else done({.summary = "stopped `" + name + "`; scope back: " + *stopped, .content = std::nullopt, .is_error = false});
+  });
+}
+
+// ---- ListPods
+
+struct ChildTools::Listing {
+  std::map<std::string, bj::object> pods;
+  size_t open = 0;
+  std::function<void(std::string)> done;
+
+  void finish_if_complete() {
+    if (open > 0) return;
+    bj::array list;
+    for (auto& [name, pod] : pods) list.push_back(std::move(pod));
+    done(json::dump(bj::value(std::move(list))));
+  }
+};
+
+void ChildTools::list_json(std::function<void(std::string)> done) {
+  auto listing = std::make_shared<Listing>();
+  listing->done = std::move(done);
+  auto const& state = core_.state;
+  bj::object self{{"pod_name", state.pod_name}, {"visibility", "self_pod"}, {"state", "readable"}};
+  self["active"] = {{"session_id", state.session_id}, {"segment_id", state.segment_id}};
+  self["live"] = {{"socket_path", core_.socket_path()}, {"reachable", true}};
+  self["restore"] = {{"possible", false}, {"reason", "it is live"}};
+  self["comm_registry"] = {{"registered", false}};
+  auto living = static_cast<uint64_t>(std::count_if(state.spawned_children.begin(), state.spawned_children.end(),
+                                                    [&](auto const& child) { return children_.is_living(child.pod_id); }));
+  self["spawned_children"] = {{"count", state.spawned_children.size()},
+                              {"reachable", living},
+                              {"unreachable", state.spawned_children.size() - living}};
+  listing->pods[state.pod_name] = std::move(self);
+
+  listing->open = 1;
+  for (auto const& child : state.spawned_children) {
+    bj::object item{{"pod_name", child.pod_name}, {"visibility", "spawned_child"}, {"state", "readable"}};
+    item["task"] = child.task;
+    item["comm_registry"] = {{"registered", true}, {"socket_path", child.socket_path}, {"scope_delegated", rules_json(child.scope_delegated)}};
+    item["restore"] = {{"possible", false}, {"restore_name", child.pod_name}, {"reason", "it is live"}};
+    ++listing->open;
+    uint64_t id = next_call_;
+    keep(std::make_unique<client::OneShot>(
+        core_.loop, child.socket_path, std::nullopt, 500,
+        [this, alive = alive_, id, listing, item, socket = child.socket_path](Result<wire::SnapshotEvent> snapshot) mutable {
+          core_.loop.post([this, alive, id] {
+            if (*alive) calls_.erase(id);
+          });
+          bj::object live{{"socket_path", socket}, {"reachable", snapshot.has_value()}};
+          if (snapshot) live["status"] = wire::status_name(snapshot->status);
+          else live["error"] = snapshot.error().message;
+          item["live"] = std::move(live);
+          std::string name(item["pod_name"].as_string());
+          listing->pods[name] = std::move(item);
+          --listing->open;
+          listing->finish_if_complete();
+        }));
+  }
+  --listing->open;
+  listing->finish_if_complete();
+}
+
+void ChildTools::list(Done done) {
+  list_json([done = std::move(done)](std::string const& text) {
+    auto value = json::parse(text);
+    size_t count = value && value->is_array() ? value->as_array().size() : 0;
+    done({.summary = std::to_string(count) + " visible pod(s)", .content = value ? json::dump_pretty(*value) : text, .is_error = false});
+  });
+}
+
+}  // namespace insomnia::pod

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/paths.hh"
+#include "loop/event_loop.hh"
+#include "loop/worker.hh"
+#include "manifest/manifest.hh"
+#include "pod/authority.hh"
+#include "pod/launch.hh"
+#include "pod/store.hh"
+#include "registry/registry.hh"
+
+namespace insomnia::pod {
+
+/// Who this Pod is and what it durably owns; made once at start, shared by the parts of its brain. All on the loop's thread, but for
+/// `registry` (registry_worker only) and the files that log_worker writes.
+struct PodCore {
+  PodCore(loop::EventLoop& event_loop, Paths pod_paths, RuntimeCommand command, manifest::Manifest resolved, PodState pod_state,
+          std::string instance, scope::Scope own_scope, std::unique_ptr<registry::Registry> table)
+      : loop(event_loop),
+        paths(std::move(pod_paths)),
+        runtime(std::move(command)),
+        manifest(std::move(resolved)),
+        state(std::move(pod_state)),
+        instance_id(std::move(instance)),
+        authority(std::move(own_scope)),
+        registry(std::move(table)),
+        log_worker(event_loop, "log"),
+        registry_worker(event_loop, "registry") {}
+
+  std::string const& name() const { return state.pod_name; }
+  std::string socket_path() const { return paths.pod_socket(state.pod_name); }
+
+  /// Writes the state as it is now; `done` comes in the order of the calls.
+  void persist(std::function<void(Result<void>)> done = nullptr) {
+    log_worker.run<Result<void>>([paths = paths, state = state] { return write_pod_state(paths, state); },
+                                 [done = std::move(done)](Result<void> result) {
+                                   if (done) done(std::move(result));
+                                 });
+  }
+
+  loop::EventLoop& loop;
+  Paths const paths;
+  RuntimeCommand const runtime;
+  manifest::Manifest const manifest;
+  PodState state;
+  std::string const instance_id;
+  ScopeAuthority authority;
+  std::unique_ptr<registry::Registry> const registry;
+  loop::Worker log_worker;
+  loop::Worker registry_worker;
+};
+
+}  // namespace insomnia::pod

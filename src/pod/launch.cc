@@ -1,0 +1,155 @@
+#include "pod/launch.hh"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <optional>
+
+#include "base/io.hh"
+#include "base/text.hh"
+
+namespace insomnia::pod {
+namespace {
+
+constexpr size_t kStderrTail = 4096;
+constexpr int kConfigFd = 3;
+constexpr int kReadyFd = 4;
+
+/// The last 4 KiB of a file, trimmed; empty when there is none.
+std::string tail_of(std::string const& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat info{};
+  if (!fd || ::fstat(fd.get(), &info) != 0) return "";
+  if (static_cast<size_t>(info.st_size) > kStderrTail) ::lseek(fd.get(), info.st_size - static_cast<off_t>(kStderrTail), SEEK_SET);
+  auto bytes = io::read_all(fd.get(), path, 2 * kStderrTail);
+  if (!bytes) return "";
+  return std::string(text::trim(text::suffix(text::to_utf8(*bytes), kStderrTail)));
+}
+
+}  // namespace
+
+RuntimeCommand RuntimeCommand::self() {
+  auto path = io::real_path("/proc/self/exe");
+  return {.program = path ? *path : "/proc/self/exe"};
+}
+
+struct PodLaunch::Impl {
+  loop::EventLoop& loop;
+  std::function<void(Result<LaunchedPod>)> done;
+  std::string name;
+  std::string stderr_path;
+  std::optional<loop::Child> child;
+  UniqueFd ready_fd;
+  std::unique_ptr<loop::FdWatcher> watcher;
+  std::optional<loop::Timer> deadline;
+  std::string line;
+  int64_t deadline_ms;
+  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
+
+  Impl(loop::EventLoop& event_loop, std::function<void(Result<LaunchedPod>)> callback, int64_t limit)
+      : loop(event_loop), done(std::move(callback)), deadline_ms(limit) {}
+
+  Result<void> start(Paths const& paths, RuntimeCommand const& command, HandOver const& hand_over);
+  void read_ready();
+  void fail_launch(Code code, std::string message);
+  void finish(Result<LaunchedPod> result);
+};
+
+Result<void> PodLaunch::Impl::start(Paths const& paths, RuntimeCommand const& command, HandOver const& hand_over) {
+  name = hand_over.config.pod_name.value_or("");
+  TRY(check_pod_name(name));
+  std::string directory = paths.pod_runtime_dir(name);
+  TRY(io::make_directories(directory));
+  stderr_path = directory + "/stderr.log";
+  UniqueFd log(::open(stderr_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!log) return fail_errno("create " + stderr_path, errno);
+  UniqueFd config = TRY(io::sealed_memory_file("insomnia-hand-over", encode_hand_over(hand_over)));
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return fail_errno("make a pipe for the new Pod", errno);
+  ready_fd.reset(ends[0]);
+  UniqueFd write_end(ends[1]);
+
+  loop::Launch launch;
+  launch.program = command.program;
+  launch.argv = {"insomnia"};
+  launch.argv.insert(launch.argv.end(), command.prefix_args.begin(), command.prefix_args.end());
+  // The name is there for people who look at the process list; the config is not.
+  launch.argv.insert(launch.argv.end(), {"--pod", name, "--spawn-config-fd", std::to_string(kConfigFd), "--ready-fd",
+                                         std::to_string(kReadyFd)});
+  if (hand_over.parent) launch.argv.insert(launch.argv.end(), {"--adopt", "--callback", hand_over.parent->socket});
+  launch.environment = Environment::of_process();
+  launch.cwd = hand_over.cwd;
+  launch.descriptors = {{log.get(), 2}, {config.get(), kConfigFd}, {write_end.get(), kReadyFd}};
+  child = TRY(loop::Child::start(launch));
+  write_end.reset();
+
+  watcher = std::make_unique<loop::FdWatcher>(loop, ready_fd.get(), loop::FdWatcher::kRead, [this](uint32_t) { read_ready(); });
+  deadline.emplace(loop, [this] {
+    fail_launch(Code::Timeout, "Pod `" + name + "` did not get ready within " + std::to_string(deadline_ms) +
+                                   " ms (socket did not appear); its process was ended");
+  });
+  deadline->start(deadline_ms);
+  return {};
+}
+
+void PodLaunch::Impl::read_ready() {
+  char buffer[4096];
+  ssize_t count = ::read(ready_fd.get(), buffer, sizeof buffer);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (count <= 0) {
+    // The process has closed its end without a word: it is ending.
+    auto status = child->wait(2'000);
+    fail_launch(Code::Unavailable, "Pod `" + name + "` ended before it was ready" +
+                                       (status ? " (" + status->describe() + ")" : std::string()));
+    return;
+  }
+  line.append(buffer, static_cast<size_t>(count));
+  auto newline = line.find('\n');
+  if (newline == std::string::npos) {
+    if (line.size() > 16384) fail_launch(Code::Internal, "Pod `" + name + "` sent no ready line but other output");
+    return;
+  }
+  auto fields = text::split(std::string_view(line).substr(0, newline), '\t');
+  if (fields.size() < 5 || fields[0] != "INSOMNIA-READY" || fields[1] != name) {
+    fail_launch(Code::Internal, "Pod `" + name + "` sent a malformed ready line");
+    return;
+  }
+  LaunchedPod pod{.child = std::move(*child),
+                  .pod_name = std::string(fields[1]),
+                  .pod_id = std::string(fields[3]),
+                  .instance_id = std::string(fields[4]),
+                  .socket_path = std::string(fields[2])};
+  child.reset();
+  finish(std::move(pod));
+}
+
+void PodLaunch::Impl::fail_launch(Code code, std::string message) {
+  child.reset();  // kills the group and reaps
+  std::string tail = tail_of(stderr_path);
+  if (!tail.empty()) message += "\n--- child stderr (" + stderr_path + ") ---\n" + tail;
+  finish(fail(code, std::move(message)));
+}
+
+void PodLaunch::Impl::finish(Result<LaunchedPod> result) {
+  watcher.reset();
+  deadline.reset();
+  auto callback = std::move(done);
+  callback(std::move(result));  // may destroy this object
+}
+
+PodLaunch::PodLaunch(loop::EventLoop& loop, Paths const& paths, RuntimeCommand const& command, HandOver const& hand_over,
+                     int64_t deadline_ms, std::function<void(Result<LaunchedPod>)> done)
+    : impl_(std::make_unique<Impl>(loop, std::move(done), deadline_ms)) {
+  auto started = impl_->start(paths, command, hand_over);
+  if (started) return;
+  impl_->child.reset();
+  impl_->watcher.reset();
+  loop.post([alive = impl_->alive, impl = impl_.get(), error = std::move(started).error()]() mutable {
+    if (*alive) impl->finish(std::unexpected(std::move(error)));
+  });
+}
+
+PodLaunch::~PodLaunch() { *impl_->alive = false; }
+
+}  // namespace insomnia::pod

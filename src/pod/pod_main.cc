@@ -1,0 +1,291 @@
+#include "pod/pod_main.hh"
+
+#include <malloc.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+
+#include "base/io.hh"
+#include "base/log.hh"
+#include "base/uuid.hh"
+#include "http/client.hh"
+#include "llm/catalogue.hh"
+#include "loop/signals.hh"
+#include "pod/brain.hh"
+#include "pod/pod_tools.hh"
+#include "pod/runtime_dir.hh"
+#include "pod/startup.hh"
+#include "prompt/system_prompt.hh"
+#include "registry/liveness.hh"
+
+namespace insomnia::pod {
+namespace {
+
+/// Everything from the first line to the end of one Pod process.
+class PodProcess {
+ public:
+  PodProcess(PodOptions const& options, Environment const& environment)
+      : options_(options), environment_(environment), paths_(Paths::resolve(environment)), loop_(clock_) {}
+
+  Result<void> run();
+
+ private:
+  Result<void> take_identity();
+  Result<void> take_scope();
+  Result<void> start_brain();
+  Result<void> register_pod(manifest::Manifest const& manifest, registry::Registry& table);
+  void say_ready();
+  void leave();
+
+  PodOptions const& options_;
+  Environment const& environment_;
+  Paths const paths_;
+  SystemClock clock_;
+  loop::EventLoop loop_;
+
+  HandOver hand_over_;
+  std::string instance_id_;
+  std::optional<registry::InstanceLock> runtime_lock_;
+  std::optional<registry::InstanceLock> data_lock_;
+  PodState state_;
+  session::LoadedSegment session_;
+  std::optional<scope::Scope> scope_;
+
+  profile::ProfileSet profiles_ = profile::builtin_profiles();
+  std::optional<prompt::PromptCatalog> prompts_;
+  std::unique_ptr<http::Client> http_;
+  std::unique_ptr<PodCore> core_;
+  std::unique_ptr<llm::Provider> provider_;
+  std::unique_ptr<Brain> brain_;
+};
+
+Result<void> PodProcess::take_identity() {
+  hand_over_ = TRY(read_hand_over(options_, environment_, paths_));
+  std::string name = hand_over_.config.pod_name.value_or("");
+  TRY(check_pod_name(name));
+  TRY(paths_.require_data_dir());
+  TRY(prepare_runtime_dir(paths_));
+  if (paths_.pod_socket(name).size() > kMaxSocketPath) {
+    return fail(Code::InvalidArgument, "the socket path " + paths_.pod_socket(name) + " is longer than " + std::to_string(kMaxSocketPath) +
+                                           " bytes; choose a shorter name or set INSOMNIA_RUNTIME_DIR to a shorter directory");
+  }
+  TRY(claim_runtime_dir(paths_));
+  instance_id_ = hand_over_.instance_id.empty() ? uuid7(clock_) : hand_over_.instance_id;
+  runtime_lock_ = TRY(registry::InstanceLock::acquire(paths_.pod_lock(name), instance_id_));
+  data_lock_ = TRY(registry::InstanceLock::acquire(paths_.pod_dir(name) + "/lock", instance_id_));
+
+  auto stored = TRY(read_pod_state(paths_, name));
+  if (!stored && options_.require_pod_state) return fail(Code::NotFound, "pod state missing: there is no stored Pod named `" + name + "`");
+  state_ = TRY(initial_state(hand_over_, stored, environment_, paths_, clock_));
+  if (::chdir(state_.cwd.c_str()) != 0) return fail_errno("enter the working directory " + state_.cwd, errno);
+  session_ = TRY(load_session(paths_, state_));
+  return {};
+}
+
+Result<void> PodProcess::take_scope() {
+  scope::Scope scope = TRY(scope::Scope::create(state_.config.scope));
+  // The canonical form is what is stored, registered and handed on.
+  state_.config.scope = scope.rules();
+  if (!scope.is_readable(state_.cwd)) {
+    return fail(Code::PermissionDenied, "the working directory " + state_.cwd + " is outside the Pod's scope; add --scope read:" + state_.cwd +
+                                            " or choose another --cwd");
+  }
+  scope_ = std::move(scope);
+  return {};
+}
+
+Result<void> PodProcess::register_pod(manifest::Manifest const& manifest, registry::Registry& table) {
+  if (hand_over_.parent) return table.adopt(state_.pod_id, instance_id_, ::getpid(), state_.segment_id);
+  registry::Allocation row;
+  row.pod_name = state_.pod_name;
+  row.pod_id = state_.pod_id;
+  row.instance_id = instance_id_;
+  row.socket = paths_.pod_socket(state_.pod_name);
+  row.segment_id = state_.segment_id;
+  row.workspace_root = state_.workspace_root;
+  row.task = state_.task;
+  row.pid = ::getpid();
+  row.since_ms = clock_.wall_ms();
+  row.scope_allow = manifest.config.scope.allow;
+  row.scope_deny = manifest.config.scope.deny;
+  // What living children of an earlier instance hold is theirs.
+  for (auto const& child : state_.spawned_children) {
+    auto holder = registry::lock_holder(paths_.pod_lock(child.pod_name));
+    if (!holder || !*holder || (*holder)->instance_id != child.instance_id) continue;
+    for (auto const& rule : child.scope_delegated) {
+      if (rule.permission == scope::Permission::Write) row.scope_deny.push_back(rule);
+    }
+  }
+  return table.register_pod(row);
+}
+
+Result<void> PodProcess::start_brain() {
+  auto manifest = TRY(manifest::resolve(state_.config));
+  auto catalogue = TRY(llm::Catalogue::load(paths_.config_dir));
+  auto model = TRY(catalogue.resolve(manifest.config.model));
+  http_ = std::make_unique<http::Client>(loop_, environment_);
+  if (model.scheme != "rehearsal") http_->preload();
+  RuntimeCommand self = RuntimeCommand::self();
+  provider_ = TRY(llm::make_provider(model, {.loop = loop_,
+                                             .http = *http_,
+                                             .environment = environment_,
+                                             .self_program = self.program,
+                                             .config_dir = paths_.config_dir}));
+
+  auto table = TRY(registry::open_sqlite_registry(paths_.registry_db(), registry::lock_liveness(paths_.runtime_dir)));
+  TRY(register_pod(manifest, *table));
+  scope::Scope own = *scope_;
+  std::string runtime_dir = paths_.pod_runtime_dir(state_.pod_name);
+  std::string spill_dir = runtime_dir + "/bash-output";
+  TRY(io::make_directories(spill_dir));
+  own = TRY(own.with_added_allow_rules({{spill_dir, scope::Permission::Read, true}}));
+  core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own, std::move(table));
+  TRY(write_pod_state(paths_, state_));
+  TRY(io::replace_file(runtime_dir + "/manifest.toml", manifest::to_toml(manifest.config)));
+
+  prompts_ = TRY(prompt::PromptCatalog::load(
+      prompt::PromptSources::standard(paths_.config_dir, state_.workspace_root, manifest.config.prompt_pack.value_or(""))));
+  std::string spawn_description = TRY(prompts_->render("spawn_pod_tool_description", {{"available_profiles", profiles_.description_list()},
+                                                                                      {"default_profile", profiles_.default_name()},
+                                                                                      {"profile_diagnostic", profiles_.diagnostic}}));
+  auto definitions = tools::builtin_definitions();
+  for (auto& definition : pod_tool_definitions(std::move(spawn_description))) definitions.push_back(std::move(definition));
+  definitions = select_tools(std::move(definitions), manifest, state_.ceilings);
+  std::sort(definitions.begin(), definitions.end(), [](auto const& a, auto const& b) { return a.name < b.name; });
+
+  std::vector<std::string> alerts;
+  agent::EngineSettings settings;
+  for (auto const& definition : definitions) settings.tools.push_back({definition.name, definition.description, definition.input_schema});
+  std::vector<std::string> tool_names;
+  for (auto const& definition : definitions) tool_names.push_back(definition.name);
+  if (session_.state.system_prompt) {
+    settings.system_prompt = *session_.state.system_prompt;
+  } else {
+    prompt::SystemPromptInput input;
+    input.instruction = manifest.instruction();
+    input.pod_name = state_.pod_name;
+    input.cwd = state_.cwd;
+    input.language = manifest.language();
+    input.wall_ms = clock_.wall_ms();
+    input.tools = tool_names;
+    input.scope_summary = scope_->summary();
+    input.is_child = state_.parent.has_value();
+    auto agents_md = prompt::read_agents_md(state_.cwd);
+    if (agents_md) input.agents_md = *agents_md;
+    else alerts.push_back(agents_md.error().message);
+    settings.system_prompt = TRY(prompt::build_system_prompt(input, *prompts_));
+  }
+  auto const& worker = manifest.config.worker;
+  settings.config = {.max_tokens = worker.max_tokens,
+                     .temperature = worker.temperature,
+                     .top_p = worker.top_p,
+                     .top_k = worker.top_k,
+                     .stop_sequences = worker.stop_sequences.value_or(std::vector<std::string>{}),
+                     .reasoning = worker.reasoning};
+  settings.max_turns = worker.max_turns;
+  settings.cache_key = state_.segment_id;
+  settings.interrupted_result = TRY(prompts_->render("interrupt_tool_result_summary", {}));
+  settings.interrupt_note = TRY(prompts_->render("interrupt_system_note", {}));
+
+  std::string log_error = runtime_dir + "/hands.log";
+  wire::Greeting greeting{.pod_name = state_.pod_name,
+                          .pod_id = state_.pod_id,
+                          .instance_id = instance_id_,
+                          .cwd = state_.cwd,
+                          .provider = model.scheme,
+                          .model = model.model_id,
+                          .scope_summary = scope_->summary(),
+                          .tools = tool_names,
+                          .context_window = model.context_window,
+                          .context_tokens = 0,
+                          .isolation = ""};
+  bool interrupted = session_.state.last_run_interrupted;
+  brain_ = std::make_unique<Brain>(BrainParts{
+      .core = *core_,
+      .provider = *provider_,
+      .prompts = *prompts_,
+      .profiles = profiles_,
+      .engine_settings = std::move(settings),
+      .engine_state = {.history = session_.state.history,
+                       .turn_count = session_.state.turn_count,
+                       .report_seq = session_.state.last_report.value_or(0),
+                       .interrupted = interrupted,
+                       .delegated = session_.state.run_delegated},
+      .tools = std::move(definitions),
+      .log_lines = session_.lines,
+      .location = {state_.session_id, state_.segment_id},
+      .inbox = session_.state.inbox,
+      .tasks = replay_tasks(session_.state.history),
+      .hands = {.program = self.program,
+                .start = {.cwd = state_.cwd,
+                          .spill_dir = spill_dir,
+                          .environment = command_environment(environment_, state_.pod_name),
+                          .scope = own.rules(),
+                          .observed = replay_observed(session_.state.extensions)},
+                .stderr_path = log_error},
+      .greeting = std::move(greeting),
+      .exit_when_settled = hand_over_.exit_when_settled});
+  brain_->on_ended([this] { loop_.stop(); });
+  TRY(brain_->start());
+  for (auto const& message : alerts) brain_->alert("warn", "agents_md", message);
+  if (session_.torn_bytes > 0) {
+    brain_->alert("warn", "pod", "the session log ended in an unfinished record of " + std::to_string(session_.torn_bytes) +
+                                     " bytes, which was cut off; everything before it is there");
+  }
+  return {};
+}
+
+void PodProcess::say_ready() {
+  std::string name = state_.pod_name;
+  std::string line = "INSOMNIA-READY\t" + name + "\t" + paths_.pod_socket(name) + "\t" + state_.pod_id + "\t" + instance_id_ + "\n";
+  if (options_.ready_fd) {
+    UniqueFd fd(*options_.ready_fd);
+    if (auto written = io::write_all(fd.get(), line, "--ready-fd"); !written) log::warn(written.error().message);
+  }
+  std::fprintf(stderr, "INSOMNIA-READY\t%s\t%s\nPod %s is ready\n", name.c_str(), paths_.pod_socket(name).c_str(), name.c_str());
+}
+
+void PodProcess::leave() {
+  // The hands go first: when the row is free, nothing of this Pod writes any more.
+  brain_.reset();
+  provider_.reset();
+  core_->log_worker.drain();
+  core_->registry_worker.drain();
+  if (auto released = core_->registry->release(state_.pod_id, instance_id_); !released) log::warn("release: " + released.error().message);
+  std::string directory = paths_.pod_runtime_dir(state_.pod_name);
+  for (auto* file : {"/status.json", "/manifest.toml", "/hands.log"}) ::unlink((directory + file).c_str());
+  if (auto removed = io::remove_tree(directory + "/bash-output"); !removed) log::warn(removed.error().message);
+}
+
+Result<void> PodProcess::run() {
+  int signals = 0;
+  loop::SignalWatcher watcher(loop_, {SIGINT, SIGTERM, SIGHUP}, [this, &signals](int) {
+    if (++signals == 1 && brain_) brain_->shut_down(hand_over_.exit_when_settled);
+    else loop_.stop();
+  });
+  TRY(take_identity());
+  TRY(take_scope());
+  TRY(start_brain());
+  say_ready();
+  brain_->recover(last_report(state_, instance_id_, session_.lines));
+  session_ = {};
+  loop_.run();
+  leave();
+  return {};
+}
+
+}  // namespace
+
+int pod_main(PodOptions const& options, Environment const& environment) {
+  // One arena: the helper threads allocate little, and an arena each costs every Pod private memory.
+  ::mallopt(M_ARENA_MAX, 1);
+  PodProcess process(options, environment);
+  auto result = process.run();
+  if (result) return 0;
+  std::fprintf(stderr, "error: %s\n", result.error().message.c_str());
+  return 1;
+}
+
+}  // namespace insomnia::pod

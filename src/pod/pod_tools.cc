@@ -1,0 +1,103 @@
+#include "pod/pod_tools.hh"
+
+#include <boost/json.hpp>
+
+#include "base/json.hh"
+#include "tools/schema.hh"
+
+namespace insomnia::pod {
+namespace {
+
+constexpr std::string_view kScopeSchema =
+    R"({"type":"array","description":"What the child may touch; all of it must lie in your own scope. Write rules are taken from you until the child ends.",)"
+    R"("items":{"type":"object","properties":{"target":{"type":"string","description":"Absolute path of a directory or file."},)"
+    R"("permission":{"type":"string","enum":["read","write"]},)"
+    R"("recursive":{"type":"boolean","description":"Default true: everything below as well."}},"required":["target","permission"]}})";
+
+Result<scope::ScopeRule> decode_rule(boost::json::value const& value) {
+  if (!value.is_object()) return fail(Code::InvalidArgument, "scope: must be a list of {target, permission, recursive?}");
+  json::Reader reader(value.as_object(), "scope");
+  scope::ScopeRule rule;
+  rule.target = reader.string("target");
+  std::string permission = reader.string("permission");
+  if (permission == "write") rule.permission = scope::Permission::Write;
+  else if (permission != "read") reader.reject("permission", "must be `read` or `write`");
+  rule.recursive = reader.boolean_or("recursive", true);
+  TRY(reader.finish());
+  return rule;
+}
+
+Error invalid_input(std::string_view tool, Error error) {
+  return Error{Code::InvalidArgument, "invalid " + std::string(tool) + " input: " + error.message};
+}
+
+}  // namespace
+
+Result<SpawnPodInput> decode_spawn_pod(std::string_view arguments) {
+  auto object = json::parse_object(arguments);
+  if (!object) return std::unexpected(invalid_input("SpawnPod", object.error()));
+  json::Reader reader(*object);
+  SpawnPodInput input;
+  input.name = reader.string("name");
+  input.task = reader.string("task");
+  if (auto const* rules = reader.require_array("scope")) {
+    for (auto const& rule : *rules) {
+      auto decoded = decode_rule(rule);
+      if (!decoded) return std::unexpected(invalid_input("SpawnPod", decoded.error()));
+      input.scope.push_back(*std::move(decoded));
+    }
+  }
+  input.profile = reader.optional_string("profile");
+  input.instruction = reader.optional_string("instruction");
+  input.cwd = reader.optional_string("cwd");
+  if (auto finished = reader.finish(); !finished) return std::unexpected(invalid_input("SpawnPod", finished.error()));
+  return input;
+}
+
+Result<NamedPodInput> decode_named_pod(std::string_view tool, std::string_view arguments) {
+  auto object = json::parse_object(arguments);
+  if (!object) return std::unexpected(invalid_input(tool, object.error()));
+  json::Reader reader(*object);
+  NamedPodInput input{reader.string("name")};
+  if (auto finished = reader.finish(); !finished) return std::unexpected(invalid_input(tool, finished.error()));
+  return input;
+}
+
+Result<SendToPodInput> decode_send_to_pod(std::string_view arguments) {
+  auto object = json::parse_object(arguments);
+  if (!object) return std::unexpected(invalid_input("SendToPod", object.error()));
+  json::Reader reader(*object);
+  SendToPodInput input{reader.string("name"), reader.string("message")};
+  if (auto finished = reader.finish(); !finished) return std::unexpected(invalid_input("SendToPod", finished.error()));
+  return input;
+}
+
+std::vector<tools::Definition> pod_tool_definitions(std::string spawn_description) {
+  using tools::Place;
+  tools::Field name{"name", "string", "The child's name."};
+  std::vector<tools::Definition> definitions;
+  definitions.push_back({"SpawnPod", std::move(spawn_description),
+                         tools::object_schema({
+                             {"name", "string", "New, unique on this machine: letters, digits, `.`, `_`, `-`."},
+                             {"task", "string", "Everything the child needs to know; it sees nothing of your conversation."},
+                             {"scope", kScopeSchema, ""},
+                             {"profile", "string", "`default`, `inherit`, or a profile from the list. Default: `default`.", false},
+                             {"instruction", "string", "Prompt reference that replaces the profile's.", false},
+                             {"cwd", "string", "Absolute directory that the child starts in; readable in its scope.", false},
+                         }),
+                         Place::Brain});
+  definitions.push_back({"SendToPod",
+                         "Send a message to a Pod that you spawned. An idle one starts to work on it, a running one reads it at its next "
+                         "step. Its end is reported to you as a notification.",
+                         tools::object_schema({name, {"message", "string", "What to tell it."}}), Place::Brain});
+  definitions.push_back({"ReadPodOutput",
+                         "What a Pod that you spawned has said since you last read it, and whether it still runs. Works for ended Pods too.",
+                         tools::object_schema({name}), Place::Brain});
+  definitions.push_back({"StopPod",
+                         "End a Pod that you spawned, with everything that it runs, and get its scope back. Its session is kept.",
+                         tools::object_schema({name}), Place::Brain});
+  definitions.push_back({"ListPods", "You and the Pods that you spawned, with their state and scope.", tools::object_schema({}), Place::Brain});
+  return definitions;
+}
+
+}  // namespace insomnia::pod

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hh"
+#include "scope/rule.hh"
+#include "tools/tool.hh"
+
+/// The tools by which a Pod's model starts and talks to other Pods: what they take, as the model is told and as it is decoded.
+namespace insomnia::pod {
+
+struct SpawnPodInput {
+  std::string name;
+  std::string task;
+  std::vector<scope::ScopeRule> scope;
+  std::optional<std::string> profile;
+  std::optional<std::string> instruction;
+  std::optional<std::string> cwd;
+};
+struct NamedPodInput {
+  std::string name;
+};
+struct SendToPodInput {
+  std::string name;
+  std::string message;
+};
+
+Result<SpawnPodInput> decode_spawn_pod(std::string_view arguments);
+Result<NamedPodInput> decode_named_pod(std::string_view tool, std::string_view arguments);
+Result<SendToPodInput> decode_send_to_pod(std::string_view arguments);
+
+/// SpawnPod (with the given description), SendToPod, ReadPodOutput, StopPod, ListPods.
+std::vector<tools::Definition> pod_tool_definitions(std::string spawn_description);
+
+}  // namespace insomnia::pod

@@ -1,0 +1,224 @@
+#include "pod/spawn.hh"
+
+#include <sys/stat.h>
+
+#include "base/io.hh"
+#include "base/text.hh"
+#include "base/uuid.hh"
+#include "profile/config_builder.hh"
+
+namespace insomnia::pod {
+namespace {
+
+constexpr int64_t kReadyMs = 10'000;
+constexpr int64_t kDeliveryMs = 20'000;
+
+bool is_directory(std::string const& path) {
+  struct stat info{};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+}  // namespace
+
+SpawnTransaction::SpawnTransaction(PodCore& core, Children& children, profile::ProfileSet const& profiles, Host host,
+                                   std::function<void(tools::Output)> done)
+    : core_(core), children_(children), profiles_(profiles), host_(std::move(host)), done_(std::move(done)) {}
+
+SpawnTransaction::~SpawnTransaction() { *alive_ = false; }
+
+void SpawnTransaction::start(std::string_view arguments) {
+  if (auto valid = validate(arguments); !valid) {
+    finish(tools::failed(valid.error()));
+    return;
+  }
+  record_starting();
+}
+
+Result<void> SpawnTransaction::validate(std::string_view arguments) {
+  input_ = TRY(decode_spawn_pod(arguments));
+  if (input_.name == core_.name()) return fail(Code::InvalidArgument, "a Pod cannot spawn itself: `" + input_.name + "` is this Pod's own name");
+  TRY(check_pod_name(input_.name));
+  socket_ = core_.paths.pod_socket(input_.name);
+  if (socket_.size() > kMaxSocketPath) {
+    return fail(Code::InvalidArgument, "the name `" + input_.name + "` makes the socket path " + socket_ + " too long; choose a shorter name");
+  }
+  if (auto const* existing = children_.find(input_.name); existing != nullptr && children_.is_living(existing->pod_id)) {
+    return fail(Code::AlreadyExists, "you have a Pod named `" + input_.name + "` already; use SendToPod, or choose another name");
+  }
+  auto allow = TRY(scope::canonical_request(input_.scope));
+  auto deny = scope::travelling_denies(core_.authority.own().deny_rules(), allow);
+  scope::Scope child_scope = scope::Scope::from_resolved({allow, deny});
+  std::string cwd = TRY(child_cwd(child_scope));
+  auto child = TRY(profile::build_child_config(core_.manifest, profiles_,
+                                               {.pod_name = input_.name,
+                                                .profile = input_.profile,
+                                                .instruction = input_.instruction,
+                                                .allow = allow,
+                                                .deny = deny}));
+  hand_over_.config = std::move(child.config);
+  hand_over_.ceilings = core_.state.ceilings;
+  hand_over_.ceilings.depth = core_.state.ceilings.depth + 1;
+  hand_over_.pod_id = uuid7(core_.loop.clock());
+  hand_over_.instance_id = uuid7(core_.loop.clock());
+  hand_over_.parent = ParentLink{core_.state.pod_id, core_.instance_id, core_.name(), core_.socket_path()};
+  hand_over_.cwd = cwd;
+  hand_over_.workspace_root = core_.state.workspace_root;
+  hand_over_.task = text::one_line(input_.task, 200);
+  hand_over_.profile = child.profile;
+  return {};
+}
+
+Result<std::string> SpawnTransaction::child_cwd(scope::Scope const& child_scope) const {
+  if (!input_.cwd) {
+    if (child_scope.is_readable(core_.state.cwd)) return core_.state.cwd;
+    for (auto const& rule : child_scope.allow_rules()) {
+      if (is_directory(rule.target)) return rule.target;
+    }
+    return fail(Code::InvalidArgument, "the child has no directory to start in: give it read on a directory, or name a `cwd`");
+  }
+  std::string const& cwd = *input_.cwd;
+  if (!cwd.starts_with('/')) return fail(Code::InvalidArgument, "cwd `" + cwd + "` must be absolute");
+  auto real = io::real_path(cwd);
+  if (!real) return fail(Code::InvalidArgument, "cwd `" + cwd + "` does not exist");
+  if (!is_directory(*real)) return fail(Code::InvalidArgument, "cwd `" + cwd + "` must be a directory");
+  if (!child_scope.is_readable(*real)) {
+    return fail(Code::InvalidArgument, "cwd `" + cwd + "` is outside the child's delegated readable scope; add a read rule for it");
+  }
+  return *real;
+}
+
+void SpawnTransaction::record_starting() {
+  ChildRecord record;
+  record.pod_name = input_.name;
+  record.pod_id = hand_over_.pod_id;
+  record.instance_id = hand_over_.instance_id;
+  record.socket_path = socket_;
+  record.callback_address = core_.socket_path();
+  record.task = hand_over_.task;
+  record.profile = hand_over_.profile;
+  record.scope_delegated = hand_over_.config.scope.allow;
+  record.scope_deny = hand_over_.config.scope.deny;
+  recorded_ = true;
+  children_.add(std::move(record));
+  core_.persist([this, alive = alive_](Result<void> written) {
+    if (!*alive) return;
+    if (written) reserve();
+    else roll_back(std::move(written).error());
+  });
+}
+
+void SpawnTransaction::reserve() {
+  registry::Allocation row;
+  row.pod_name = input_.name;
+  row.pod_id = hand_over_.pod_id;
+  row.instance_id = hand_over_.instance_id;
+  row.state = registry::AllocationState::Reserved;
+  row.spawner_instance = core_.instance_id;
+  row.spawner_name = core_.name();
+  row.delegated_from = core_.state.pod_id;
+  row.socket = socket_;
+  row.workspace_root = hand_over_.workspace_root;
+  row.task = hand_over_.task;
+  row.pid = ::getpid();
+  row.since_ms = core_.loop.clock().wall_ms();
+  row.scope_allow = hand_over_.config.scope.allow;
+  row.scope_deny = hand_over_.config.scope.deny;
+  registry::Limits limits{core_.manifest.max_depth(), core_.manifest.max_children(), core_.manifest.max_live_pods()};
+  core_.registry_worker.run<Result<void>>(
+      [registry = core_.registry.get(), row, limits, delegation = core_.manifest.config.delegation_scope] {
+        return registry->delegate(row, delegation, limits);
+      },
+      [this, alive = alive_](Result<void> reserved) {
+        if (!*alive) return;
+        if (!reserved) {
+          roll_back(std::move(reserved).error());
+          return;
+        }
+        reserved_ = true;
+        demote();
+      });
+}
+
+void SpawnTransaction::demote() {
+  core_.authority.lend(hand_over_.pod_id, input_.name, hand_over_.config.scope.allow);
+  demoted_ = true;
+  host_.apply_scope([this, alive = alive_](Result<void> applied) {
+    if (!*alive) return;
+    if (applied) launch();
+    else roll_back(std::move(applied).error());
+  });
+}
+
+void SpawnTransaction::launch() {
+  launch_ = std::make_unique<PodLaunch>(core_.loop, core_.paths, core_.runtime, hand_over_, kReadyMs,
+                                        [this](Result<LaunchedPod> result) {
+                                          if (result) ready(*std::move(result));
+                                          else roll_back(std::move(result).error());
+                                        });
+}
+
+void SpawnTransaction::ready(LaunchedPod pod) {
+  if (pod.pod_id != hand_over_.pod_id || pod.instance_id != hand_over_.instance_id || pod.socket_path != socket_) {
+    // `pod` is killed and reaped with its group when it goes out of scope.
+    roll_back(Error{Code::Internal, "the process that got ready as `" + input_.name + "` is not the one that was started"});
+    return;
+  }
+  children_.started(hand_over_.pod_id, std::move(pod.child));
+  auto* record = children_.find_by_id(hand_over_.pod_id);
+  if (record != nullptr) record->work_open = true;
+  core_.persist();
+  host_.tell_parent({core_.name(), input_.name, socket_, hand_over_.config.scope.allow});
+  deliver();
+}
+
+void SpawnTransaction::deliver() {
+  delivery_ = std::make_unique<client::RunDelivery>(
+      core_.loop, socket_, input_.task, kDeliveryMs, [this](Result<void> delivered) {
+        if (delivered) {
+          children_.set_shown_state(hand_over_.pod_id, "running");
+          finish({.summary = "spawned pod `" + input_.name + "` (" + hand_over_.profile + ") with " +
+                             scope::describe_rules(hand_over_.config.scope.allow) + "; it works on the task now and its end will be " +
+                             "reported to you",
+                  .content = std::nullopt,
+                  .is_error = false});
+          return;
+        }
+        children_.set_work_open(hand_over_.pod_id, false);
+        std::string kind = "its task was not confirmed";
+        if (delivered.error().code == Code::Conflict) kind = "it is already running something";
+        if (delivered.error().code == Code::InvalidArgument) kind = "it rejected the task";
+        finish(tools::failed({Code::Unavailable, "Pod `" + input_.name + "` was started and remains registered with its scope, but " + kind + ": " +
+                                                     delivered.error().message + ". Try SendToPod, or StopPod to get the scope back"}));
+      });
+}
+
+void SpawnTransaction::roll_back(Error error) {
+  auto answer = [this](Error const& failure) {
+    finish(tools::failed(failure));
+  };
+  if (demoted_) {
+    core_.authority.take_back(hand_over_.pod_id);
+    host_.apply_scope([](Result<void> const&) {});
+  }
+  if (recorded_) {
+    children_.discard(hand_over_.pod_id);
+    core_.persist();
+  }
+  if (!reserved_) {
+    answer(error);
+    return;
+  }
+  // The answer waits for the release: whoever tries again at once must find the scope free.
+  core_.registry_worker.run<Result<void>>(
+      [registry = core_.registry.get(), id = hand_over_.pod_id, instance = hand_over_.instance_id] { return registry->release(id, instance); },
+      [alive = alive_, answer, error](Result<void> const&) {
+        if (*alive) answer(error);
+      });
+}
+
+void SpawnTransaction::finish(tools::Output output) {
+  auto callback = std::move(done_);
+  callback(std::move(output));  // may destroy this object
+}
+
+}  // namespace insomnia::pod

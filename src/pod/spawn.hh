@@ -1,0 +1,65 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cell/hands.hh"
+#include "pod/children.hh"
+#include "pod/core.hh"
+#include "pod/launch.hh"
+#include "pod/pod_tools.hh"
+#include "profile/profile_set.hh"
+#include "tools/tool.hh"
+
+namespace insomnia::pod {
+
+/// One SpawnPod call from its arguments to its answer (DESIGN "Spawn"): validate, durable record `starting`, reserve, demote the own scope,
+/// start the process, wait for ready, verify, record `live`, tell the own parent, deliver the task. A failure before ready undoes every
+/// step in reverse order; a failure of delivery keeps the child and says so. Destroying it in the middle undoes as well, but for what
+/// another process must do: a reservation dies with its spawner.
+class SpawnTransaction {
+ public:
+  struct Host {
+    /// Brings the hands to the effective scope; an error means that the old one is in force.
+    std::function<void(std::function<void(Result<void>)>)> apply_scope;
+    /// Sends scope_sub_delegated to the own parent, if there is one.
+    std::function<void(wire::ScopeSubDelegated)> tell_parent;
+  };
+
+  SpawnTransaction(PodCore& core, Children& children, profile::ProfileSet const& profiles, Host host,
+                   std::function<void(tools::Output)> done);
+  ~SpawnTransaction();
+
+  /// `done` is called exactly once, possibly before start() returns (when the input is refused).
+  void start(std::string_view arguments);
+
+ private:
+  Result<void> validate(std::string_view arguments);
+  Result<std::string> child_cwd(scope::Scope const& child_scope) const;
+  void record_starting();
+  void reserve();
+  void demote();
+  void launch();
+  void ready(LaunchedPod pod);
+  void deliver();
+  void roll_back(Error error);
+  void finish(tools::Output output);
+
+  PodCore& core_;
+  Children& children_;
+  profile::ProfileSet const& profiles_;
+  Host host_;
+  std::function<void(tools::Output)> done_;
+  SpawnPodInput input_;
+  HandOver hand_over_;
+  std::string socket_;
+  bool recorded_ = false;
+  bool reserved_ = false;
+  bool demoted_ = false;
+  std::unique_ptr<PodLaunch> launch_;
+  std::unique_ptr<client::RunDelivery> delivery_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace insomnia::pod

@@ -1,0 +1,207 @@
+#include "pod/startup.hh"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <set>
+
+#include "agent/history.hh"
+#include "base/io.hh"
+#include "base/json.hh"
+#include "base/uuid.hh"
+#include "llm/catalogue.hh"
+#include "profile/profile_set.hh"
+#include "scope/scope.hh"
+
+namespace insomnia::pod {
+
+Result<HandOver> read_hand_over(PodOptions const& options, Environment const& environment, Paths const& paths) {
+  if (options.adopt && options.callback.empty()) return fail(Code::InvalidArgument, "--adopt requires --callback");
+  if (options.spawn_config_fd) {
+    UniqueFd fd(*options.spawn_config_fd);
+    auto text = io::read_all(fd.get(), "--spawn-config-fd");
+    if (!text) return std::unexpected(std::move(text).error().with_context("failed to read --spawn-config-fd"));
+    auto hand_over = decode_hand_over(*text);
+    if (!hand_over) return std::unexpected(std::move(hand_over).error().with_context("failed to parse --spawn-config-fd"));
+    return hand_over;
+  }
+  if (!options.spawn_config_json.empty()) {
+    auto hand_over = decode_hand_over(options.spawn_config_json);
+    if (!hand_over) return std::unexpected(std::move(hand_over).error().with_context("failed to parse --spawn-config-json"));
+    return hand_over;
+  }
+
+  HandOver hand_over;
+  std::string cwd = TRY(io::current_directory());
+  manifest::Config config = manifest::builtin_defaults();
+  if (!options.manifest_path.empty()) {
+    std::string file = io::absolute(options.manifest_path, cwd);
+    auto layer = TRY(manifest::parse_toml(TRY(io::read_file(file, 4u << 20)), file));
+    config = manifest::merge(std::move(config), manifest::resolve_paths(std::move(layer), io::parent_path(file)));
+  } else {
+    profile::ProfileSet profiles = profile::builtin_profiles();
+    auto entry = TRY(profiles.select(profile::parse_cli_selector(options.profile.empty() ? "default" : options.profile)));
+    config = manifest::merge(std::move(config), TRY(profiles.load(entry)));
+    hand_over.profile = entry.qualified_name();
+  }
+  if (!options.name.empty()) config.pod_name = options.name;
+  if (!options.model.empty()) {
+    config.model = {};
+    config.model.ref = options.model;
+  }
+  if (config.model.empty()) config.model = TRY(llm::default_model(environment, paths.config_dir));
+  if (!config.pod_name) config.pod_name = sanitize_pod_name(io::base_name(cwd), "workspace");
+  hand_over.cwd = cwd;
+  hand_over.workspace_root = options.workspace.empty() ? cwd : TRY(io::real_path(options.workspace));
+  if (config.scope.allow.empty()) config.scope.allow.push_back({hand_over.workspace_root, scope::Permission::Write, true});
+  hand_over.config = std::move(config);
+  return hand_over;
+}
+
+Result<PodState> initial_state(HandOver const& hand_over, std::optional<PodState> const& stored, Environment const& environment,
+                               Paths const& paths, Clock const& clock) {
+  std::string name = hand_over.config.pod_name.value_or("");
+  TRY(check_pod_name(name));
+  bool continued = stored && (hand_over.pod_id.empty() || hand_over.pod_id == stored->pod_id);
+  PodState state;
+  if (continued) {
+    state = *stored;
+    // The stored manifest is the authority for what the Pod may do; a model can be chosen anew.
+    if (!hand_over.config.model.empty()) state.config.model = hand_over.config.model;
+    if (!hand_over.task.empty()) state.task = hand_over.task;
+    if (!hand_over.parent) state.parent.reset();
+  } else {
+    state.pod_id = hand_over.pod_id.empty() ? uuid7(clock) : hand_over.pod_id;
+    state.config = hand_over.config;
+    state.ceilings = hand_over.ceilings;
+    state.cwd = hand_over.cwd.empty() ? TRY(io::current_directory()) : hand_over.cwd;
+    state.workspace_root = hand_over.workspace_root.empty() ? state.cwd : hand_over.workspace_root;
+    state.task = hand_over.task;
+    state.profile = hand_over.profile;
+    state.session_id = uuid7(clock);
+    state.segment_id = uuid7(clock);
+  }
+  if (hand_over.parent) state.parent = hand_over.parent;
+  state.pod_name = name;
+  state.config.pod_name = name;
+  if (state.config.model.empty()) state.config.model = TRY(llm::default_model(environment, paths.config_dir));
+  if (state.session_id.empty()) state.session_id = uuid7(clock);
+  if (state.segment_id.empty()) state.segment_id = uuid7(clock);
+  return state;
+}
+
+Result<session::LoadedSegment> load_session(Paths const& paths, PodState const& state) {
+  session::Location location{state.session_id, state.segment_id};
+  if (!io::exists(session::segment_path(paths.sessions_dir(), location))) return session::LoadedSegment{};
+  return session::load_segment(paths.sessions_dir(), location);
+}
+
+tools::TaskStore replay_tasks(std::vector<wire::Item> const& history) {
+  std::set<std::string> succeeded;
+  for (auto const& item : history) {
+    auto const* result = std::get_if<wire::ToolResult>(&item);
+    if (result != nullptr && !result->is_error) succeeded.insert(result->call_id);
+  }
+  tools::TaskStore store;
+  for (auto const& item : history) {
+    auto const* call = std::get_if<wire::ToolCall>(&item);
+    if (call == nullptr || !succeeded.contains(call->call_id)) continue;
+    if (call->name == "TaskCreate" || call->name == "TaskUpdate") store.execute(call->name, call->arguments);
+  }
+  return store;
+}
+
+std::vector<tools::Observed> replay_observed(std::vector<wire::Extension> const& extensions) {
+  std::map<std::string, std::string> latest;
+  for (auto const& extension : extensions) {
+    if (extension.domain != "tools.observed") continue;
+    auto object = json::parse_object(extension.payload);
+    if (!object) continue;
+    json::Reader reader(*object);
+    auto const* files = reader.array("files");
+    if (files == nullptr) continue;
+    for (auto const& file : *files) {
+      if (!file.is_object()) continue;
+      json::Reader entry(file.as_object());
+      std::string path = entry.string("path");
+      if (entry.ok()) latest[path] = entry.string_or("sha256", "");
+    }
+  }
+  std::vector<tools::Observed> result;
+  for (auto& [path, sha256] : latest) result.push_back({path, sha256});
+  return result;
+}
+
+std::optional<Mail> last_report(PodState const& state, std::string const& instance_id, std::vector<std::string> const& lines) {
+  if (!state.parent) return std::nullopt;
+  std::optional<wire::LogEntry> end;
+  std::string answer;
+  for (auto it = lines.rbegin(); it != lines.rend(); ++it) {
+    auto entry = wire::decode_log_entry(*it);
+    if (!entry) continue;
+    if (!end) {
+      auto const* completed = std::get_if<wire::RunCompleted>(&entry->record);
+      auto const* errored = std::get_if<wire::RunErrored>(&entry->record);
+      if ((completed != nullptr && completed->report) || (errored != nullptr && errored->report)) end = *std::move(entry);
+      continue;
+    }
+    auto const* item = std::get_if<wire::AssistantItem>(&entry->record);
+    auto const* message = item == nullptr ? nullptr : std::get_if<wire::Message>(&item->item);
+    if (message != nullptr) {
+      answer = wire::message_text(*message);
+      break;
+    }
+  }
+  if (!end) return std::nullopt;
+  Mail mail{.to_pod_id = state.parent->pod_id,
+            .from_pod_id = state.pod_id,
+            .from_instance_id = instance_id,
+            .from_pod_name = state.pod_name,
+            .seq = 0,
+            .event = std::nullopt,
+            .text = ""};
+  std::optional<std::string> last;
+  if (!answer.empty()) last = answer;
+  if (auto const* errored = std::get_if<wire::RunErrored>(&end->record)) {
+    mail.seq = *errored->report;
+    mail.event = wire::Errored{state.pod_name, errored->message, last};
+    return mail;
+  }
+  auto const& completed = std::get<wire::RunCompleted>(end->record);
+  mail.seq = *completed.report;
+  if (completed.result == "finished") mail.event = wire::TurnEnded{state.pod_name, last, 0};
+  else if (completed.result == "limit_reached") mail.event = wire::LimitReachedEvent{state.pod_name, last};
+  else mail.event = wire::Interrupted{state.pod_name, last, completed.result == "paused"};
+  return mail;
+}
+
+std::vector<tools::Definition> select_tools(std::vector<tools::Definition> all, manifest::Manifest const& manifest,
+                                            manifest::Ceilings const& ceilings) {
+  auto contains = [](std::vector<std::string> const& names, std::string const& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  for (auto const* selection : {&manifest.config.tools, &ceilings.tools}) {
+    if (!*selection) continue;
+    auto const& [allow, deny] = **selection;
+    std::erase_if(all, [&](auto const& tool) { return (!allow.empty() && !contains(allow, tool.name)) || contains(deny, tool.name); });
+  }
+  return all;
+}
+
+std::map<std::string, std::string> command_environment(Environment const& environment, std::string const& pod_name) {
+  std::map<std::string, std::string> result;
+  for (auto* name : {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "TMPDIR"}) {
+    if (auto value = environment.get(name)) result[name] = *value;
+  }
+  if (!result.contains("PATH")) result["PATH"] = "/usr/local/bin:/usr/bin:/bin";
+  // Nobody is there to page, to colour for, or to answer a question.
+  result["TERM"] = "dumb";
+  result["NO_COLOR"] = "1";
+  result["PAGER"] = "cat";
+  result["GIT_PAGER"] = "cat";
+  result["GIT_TERMINAL_PROMPT"] = "0";
+  result["DEBIAN_FRONTEND"] = "noninteractive";
+  result["INSOMNIA_POD"] = pod_name;
+  return result;
+}
+
+}  // namespace insomnia::pod

@@ -1,0 +1,192 @@
+#include "pod/store.hh"
+
+#include <boost/json.hpp>
+
+#include "base/io.hh"
+#include "base/json.hh"
+
+namespace insomnia::pod {
+namespace bj = boost::json;
+
+namespace {
+
+std::string metadata_path(Paths const& paths, std::string_view name) { return paths.pod_dir(name) + "/metadata.json"; }
+
+bj::array encode_rules(std::vector<scope::ScopeRule> const& rules) {
+  bj::array list;
+  for (auto const& rule : rules) {
+    list.push_back({{"target", rule.target},
+                    {"permission", rule.permission == scope::Permission::Write ? "write" : "read"},
+                    {"recursive", rule.recursive}});
+  }
+  return list;
+}
+
+std::vector<scope::ScopeRule> decode_rules(json::Reader& reader, std::string_view key) {
+  std::vector<scope::ScopeRule> rules;
+  auto const* list = reader.array(key);
+  if (list == nullptr) return rules;
+  for (auto const& member : *list) {
+    if (!member.is_object()) {
+      reader.reject(key, "must be a list of rules");
+      return {};
+    }
+    json::Reader rule(member.as_object(), reader.path_of(key));
+    std::string permission = rule.string("permission");
+    if (permission != "read" && permission != "write") rule.reject("permission", "must be read or write");
+    rules.push_back({rule.string("target"), permission == "write" ? scope::Permission::Write : scope::Permission::Read,
+                     rule.boolean_or("recursive", true)});
+    if (auto finished = rule.finish(); !finished) {
+      reader.reject(key, finished.error().message);
+      return {};
+    }
+  }
+  return rules;
+}
+
+bj::object encode_child(ChildRecord const& child) {
+  return {{"pod_name", child.pod_name},
+          {"pod_id", child.pod_id},
+          {"instance_id", child.instance_id},
+          {"socket_path", child.socket_path},
+          {"callback_address", child.callback_address},
+          {"state", child.state},
+          {"task", child.task},
+          {"profile", child.profile},
+          {"scope_delegated", encode_rules(child.scope_delegated)},
+          {"scope_deny", encode_rules(child.scope_deny)},
+          {"mail_seq", child.mail_seq},
+          {"work_open", child.work_open},
+          {"grandchild", child.grandchild},
+          {"read_segment", child.read_segment},
+          {"read_index", child.read_index}};
+}
+
+Result<ChildRecord> decode_child(bj::object const& object) {
+  json::Reader reader(object, "spawned_children");
+  ChildRecord child;
+  child.pod_name = reader.string("pod_name");
+  child.pod_id = reader.string_or("pod_id", "");
+  child.instance_id = reader.string_or("instance_id", "");
+  child.socket_path = reader.string_or("socket_path", "");
+  child.callback_address = reader.string_or("callback_address", "");
+  child.state = reader.string_or("state", "live");
+  child.task = reader.string_or("task", "");
+  child.profile = reader.string_or("profile", "");
+  child.scope_delegated = decode_rules(reader, "scope_delegated");
+  child.scope_deny = decode_rules(reader, "scope_deny");
+  child.mail_seq = reader.uint_or("mail_seq", 0);
+  child.work_open = reader.boolean_or("work_open", false);
+  child.grandchild = reader.boolean_or("grandchild", false);
+  child.read_segment = reader.string_or("read_segment", "");
+  child.read_index = reader.uint_or("read_index", 0);
+  TRY(reader.finish());
+  return child;
+}
+
+}  // namespace
+
+std::string encode_pod_state(PodState const& state) {
+  bj::object object;
+  object["pod_name"] = state.pod_name;
+  object["pod_id"] = state.pod_id;
+  if (!state.session_id.empty()) {
+    bj::object active{{"session_id", state.session_id}};
+    if (!state.segment_id.empty()) active["segment_id"] = state.segment_id;
+    object["active"] = std::move(active);
+  }
+  object["cwd"] = state.cwd;
+  object["workspace_root"] = state.workspace_root;
+  object["task"] = state.task;
+  object["profile"] = state.profile;
+  if (state.parent) {
+    object["parent"] = {{"pod_id", state.parent->pod_id},
+                        {"instance_id", state.parent->instance_id},
+                        {"pod_name", state.parent->pod_name},
+                        {"socket", state.parent->socket}};
+  }
+  bj::array children;
+  for (auto const& child : state.spawned_children) children.push_back(encode_child(child));
+  object["spawned_children"] = std::move(children);
+  bj::array reclaimed;
+  for (auto const& child : state.reclaimed_children) {
+    reclaimed.push_back({{"pod_name", child.pod_name}, {"pod_id", child.pod_id}, {"scope_delegated", encode_rules(child.scope_delegated)}});
+  }
+  object["reclaimed_children"] = std::move(reclaimed);
+  object["resolved_manifest_snapshot"] = *json::parse(manifest::to_json(state.config));
+  object["ceilings"] = *json::parse(manifest::ceilings_to_json(state.ceilings));
+  return json::dump_pretty(object) + "\n";
+}
+
+Result<PodState> decode_pod_state(std::string_view text) {
+  bj::object object = TRY(json::parse_object(text));
+  json::Reader reader(object);
+  PodState state;
+  state.pod_name = reader.string("pod_name");
+  state.pod_id = reader.string("pod_id");
+  if (auto const* active = reader.object("active")) {
+    json::Reader inner(*active, "active");
+    state.session_id = inner.string("session_id");
+    state.segment_id = inner.string_or("segment_id", "");
+    TRY(inner.finish());
+  }
+  state.cwd = reader.string_or("cwd", "");
+  state.workspace_root = reader.string_or("workspace_root", "");
+  state.task = reader.string_or("task", "");
+  state.profile = reader.string_or("profile", "");
+  if (auto const* parent = reader.object("parent")) {
+    json::Reader link(*parent, "parent");
+    state.parent = ParentLink{link.string("pod_id"), link.string_or("instance_id", ""), link.string_or("pod_name", ""),
+                              link.string_or("socket", "")};
+    TRY(link.finish());
+  }
+  if (auto const* children = reader.array("spawned_children")) {
+    for (auto const& child : *children) {
+      if (child.is_object()) state.spawned_children.push_back(TRY(decode_child(child.as_object())));
+    }
+  }
+  if (auto const* reclaimed = reader.array("reclaimed_children")) {
+    for (auto const& child : *reclaimed) {
+      if (!child.is_object()) continue;
+      json::Reader inner(child.as_object(), "reclaimed_children");
+      state.reclaimed_children.push_back(
+          {inner.string("pod_name"), inner.string_or("pod_id", ""), decode_rules(inner, "scope_delegated")});
+      TRY(inner.finish());
+    }
+  }
+  if (auto const* config = reader.require_object("resolved_manifest_snapshot")) {
+    state.config = TRY(manifest::parse_json(json::dump(*config)));
+  }
+  if (auto const* ceilings = reader.object("ceilings")) {
+    state.ceilings = TRY(manifest::ceilings_from_json(json::dump(*ceilings)));
+  }
+  TRY(reader.finish());
+  return state;
+}
+
+Result<std::optional<PodState>> read_pod_state(Paths const& paths, std::string_view name) {
+  TRY(check_pod_name(name));
+  std::string path = metadata_path(paths, name);
+  if (!io::exists(path)) return std::optional<PodState>{};
+  auto state = decode_pod_state(TRY(io::read_file(path)));
+  if (!state) {
+    return fail(Code::Corrupt, "the state of Pod `" + std::string(name) + "` in " + path + " can't be read (" +
+                                   state.error().message + "); move the file away to start the Pod anew: its sessions stay");
+  }
+  return std::optional(*std::move(state));
+}
+
+Result<void> write_pod_state(Paths const& paths, PodState const& state) {
+  TRY(io::make_directories(paths.pod_dir(state.pod_name)));
+  return io::write_file_atomic(metadata_path(paths, state.pod_name), encode_pod_state(state));
+}
+
+Result<std::vector<std::string>> list_pod_states(Paths const& paths) {
+  std::vector<std::string> names;
+  for (auto& name : TRY(io::list_directory(paths.pods_dir()))) {
+    if (check_pod_name(name) && io::exists(metadata_path(paths, name))) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+}  // namespace insomnia::pod

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.hh"
+#include "base/paths.hh"
+#include "manifest/manifest.hh"
+#include "pod/hand_over.hh"
+#include "scope/rule.hh"
+
+namespace insomnia::pod {
+
+/// What a parent keeps of a child, durably. state: starting (written before the process exists), live.
+struct ChildRecord {
+  std::string pod_name;
+  std::string pod_id;
+  std::string instance_id;
+  std::string socket_path;
+  std::string callback_address;
+  std::string state = "starting";
+  std::string task;
+  std::string profile;
+  std::vector<scope::ScopeRule> scope_delegated;
+  std::vector<scope::ScopeRule> scope_deny;
+  uint64_t mail_seq = 0;          ///< number of the last message sent to it
+  bool work_open = false;         ///< it was given work whose end has not come
+  bool grandchild = false;        ///< known through scope_sub_delegated only
+  std::string read_segment;       ///< ReadPodOutput: where the last reading stopped
+  uint64_t read_index = 0;
+  friend bool operator==(ChildRecord const&, ChildRecord const&) = default;
+};
+
+struct ReclaimedChild {
+  std::string pod_name;
+  std::string pod_id;
+  std::vector<scope::ScopeRule> scope_delegated;
+  friend bool operator==(ReclaimedChild const&, ReclaimedChild const&) = default;
+};
+
+/// The durable state of one Pod: <data_dir>/pods/<name>/metadata.json. Format: doc/spawn.md.
+struct PodState {
+  std::string pod_name;
+  std::string pod_id;
+  std::string session_id;  ///< empty: no session yet
+  std::string segment_id;  ///< empty: pending, nothing was logged yet
+  std::string cwd;
+  std::string workspace_root;
+  std::string task;
+  std::string profile;
+  std::optional<ParentLink> parent;
+  manifest::Config config;  ///< the resolved manifest: the authority for a restore
+  manifest::Ceilings ceilings;
+  std::vector<ChildRecord> spawned_children;
+  std::vector<ReclaimedChild> reclaimed_children;  ///< the last 100, for people
+  friend bool operator==(PodState const&, PodState const&) = default;
+};
+
+std::string encode_pod_state(PodState const& state);
+Result<PodState> decode_pod_state(std::string_view json);
+
+/// Nothing when the Pod has no state. A damaged file is Corrupt and names it.
+Result<std::optional<PodState>> read_pod_state(Paths const& paths, std::string_view name);
+/// Atomic and durable.
+Result<void> write_pod_state(Paths const& paths, PodState const& state);
+/// Names of all Pods with state, sorted.
+Result<std::vector<std::string>> list_pod_states(Paths const& paths);
+
+}  // namespace insomnia::pod

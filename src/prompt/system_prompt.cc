@@ -1,0 +1,76 @@
+#include "prompt/system_prompt.hh"
+
+#include <algorithm>
+#include <ctime>
+
+#include "base/text.hh"
+#include "prompt/confined_file.hh"
+
+namespace insomnia::prompt {
+namespace {
+
+constexpr size_t kMaxAgentsMd = 256 << 10;
+
+std::string utc(int64_t wall_ms, char const* format) {
+  std::time_t seconds = wall_ms / 1000;
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[64];
+  size_t size = std::strftime(text, sizeof text, format, &parts);
+  return std::string(text, size);
+}
+
+Variables template_variables(SystemPromptInput const& input) {
+  std::vector<std::string> tools = input.tools;
+  std::sort(tools.begin(), tools.end());
+  auto has = [&](std::string_view tool) {
+    return std::find(tools.begin(), tools.end(), tool) != tools.end();
+  };
+  auto flag = [](bool value) { return value ? std::string("yes") : std::string(); };
+  Variables out;
+  out["date"] = utc(input.wall_ms, "%Y-%m-%d");
+  out["time"] = utc(input.wall_ms, "%H:%M:%S");
+  out["datetime"] = utc(input.wall_ms, "%Y-%m-%dT%H:%M:%SZ");
+  out["cwd"] = input.cwd;
+  out["language"] = input.language;
+  out["pod_name"] = input.pod_name;
+  out["tools"] = text::join(tools, ", ");
+  out["is_child"] = flag(input.is_child);
+  out["can_edit"] = flag(has("Edit") || has("Write"));
+  out["can_run"] = flag(has("Bash"));
+  out["can_spawn"] = flag(has("SpawnPod"));
+  return out;
+}
+
+/// Appends a section behind a blank line.
+void append(std::string& prompt, std::string_view section) {
+  while (!prompt.empty() && (prompt.back() == '\n' || prompt.back() == ' ')) prompt.pop_back();
+  if (!prompt.empty()) prompt += "\n\n";
+  prompt += section;
+}
+
+}  // namespace
+
+Result<std::string> build_system_prompt(SystemPromptInput const& input, PromptCatalog const& catalog) {
+  std::string prompt = TRY(catalog.render_file(input.instruction, template_variables(input)));
+  append(prompt, TRY(catalog.render("working_boundaries_section", {{"scope_summary", input.scope_summary}})));
+  struct Section {
+    std::string_view key;
+    std::string variable;
+    std::optional<std::string> const& text;
+  };
+  for (Section const& section : {Section{"agents_md_section", "agents_md", input.agents_md},
+                                 Section{"resident_memory_summary_section", "summary", input.memory_summary},
+                                 Section{"resident_knowledge_section", "entries", input.knowledge_entries},
+                                 Section{"resident_workflows_section", "entries", input.workflow_entries}}) {
+    if (!section.text || text::trim(*section.text).empty()) continue;
+    append(prompt, TRY(catalog.render(section.key, {{section.variable, *section.text}})));
+  }
+  return std::string(text::trim(prompt));
+}
+
+Result<std::optional<std::string>> read_agents_md(std::string const& cwd) {
+  return read_confined_file(cwd, "AGENTS.md", kMaxAgentsMd);
+}
+
+}  // namespace insomnia::prompt

@@ -1,0 +1,107 @@
+#include "registry/liveness.hh"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+
+#include "base/io.hh"
+#include "base/text.hh"
+#include "registry/file_lock.hh"
+
+namespace insomnia::registry {
+namespace {
+
+constexpr size_t kMaxContent = 512;
+
+template <class Number>
+Number number(std::string_view text) {
+  Number value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+/// Field 22 of /proc/self/stat; the command before it is in parentheses and may hold anything.
+Result<std::string> own_start_time() {
+  std::string stat = TRY(io::read_file("/proc/self/stat", 4096));
+  auto fields = text::split(std::string_view(stat).substr(stat.rfind(')') + 1), ' ');
+  // fields[0] is empty, fields[1] is the state, field 3.
+  constexpr size_t kStartTime = 22 - 3 + 1;
+  if (fields.size() <= kStartTime) return fail(Code::Io, "read /proc/self/stat: it has no start time");
+  return std::string(fields[kStartTime]);
+}
+
+LockHolder parse_content(std::string_view content) {
+  auto end = content.find('\n');
+  auto words = text::split(content.substr(0, end), ' ');
+  if (end == std::string_view::npos || words.size() != 3) return {};
+  return {std::string(words[0]), number<pid_t>(words[1]), number<uint64_t>(words[2])};
+}
+
+/// The holder of an open lock file, nothing when it is not locked.
+Result<std::optional<LockHolder>> holder_of(int fd, std::string const& path) {
+  if (!TRY(is_locked(fd, path))) return std::optional<LockHolder>();
+  char content[kMaxContent];
+  ssize_t size = ::pread(fd, content, sizeof content, 0);
+  if (size < 0) return fail_errno("read " + path, errno);
+  return parse_content({content, static_cast<size_t>(size)});
+}
+
+/// New over old and then cut: readers never find the file empty.
+Result<void> write_content(int fd, std::string const& path, std::string const& content) {
+  ssize_t size = ::pwrite(fd, content.data(), content.size(), 0);
+  if (size < 0) return fail_errno("write " + path, errno);
+  if (static_cast<size_t>(size) != content.size()) return fail(Code::NoSpace, "write " + path + ": not all of it was taken");
+  if (::ftruncate(fd, size) != 0) return fail_errno("truncate " + path, errno);
+  return {};
+}
+
+Error held_by(std::string const& path, std::optional<LockHolder> const& holder) {
+  std::string who = "another instance";
+  if (holder && !holder->instance_id.empty()) {
+    who = "instance " + holder->instance_id + ", process " + std::to_string(holder->pid);
+  }
+  return {Code::AlreadyExists, path + " is held by " + who + "; stop that one first or use another name"};
+}
+
+}  // namespace
+
+Result<InstanceLock> InstanceLock::acquire(std::string const& path, std::string const& instance_id) {
+  bool has_blank = std::any_of(instance_id.begin(), instance_id.end(), [](unsigned char c) { return c <= ' '; });
+  if (instance_id.empty() || has_blank || instance_id.size() > 128) {
+    return fail(Code::InvalidArgument, "lock " + path + ": '" + text::one_line(instance_id, 140) + "' is no instance id");
+  }
+  TRY(io::make_directories(io::parent_path(path), 0700));
+  auto lock = FileLock::try_take(path);
+  if (!lock && lock.error().code == Code::Conflict) {
+    auto holder = lock_holder(path);
+    return std::unexpected(held_by(path, holder ? *holder : std::nullopt));
+  }
+  if (!lock) return std::unexpected(std::move(lock).error());
+  std::string start_time = TRY(own_start_time());
+  TRY(write_content(lock->fd(), path, instance_id + " " + std::to_string(::getpid()) + " " + start_time + "\n"));
+  return InstanceLock(std::move(*lock).release());
+}
+
+Result<std::optional<LockHolder>> lock_holder(std::string const& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::optional<LockHolder>();
+  if (!fd) return fail_errno("open " + path, errno);
+  return holder_of(fd.get(), path);
+}
+
+Liveness lock_liveness(std::string runtime_dir) {
+  return [runtime_dir = std::move(runtime_dir)](Allocation const& row) {
+    bool live = row.state == AllocationState::Live;
+    std::string const& name = live ? row.pod_name : row.spawner_name;
+    std::string const& instance_id = live ? row.instance_id : row.spawner_instance;
+    if (name.empty()) return false;
+    auto holder = lock_holder(runtime_dir + "/" + name + "/lock");
+    if (!holder) return true;
+    return holder->has_value() && ((*holder)->instance_id.empty() || (*holder)->instance_id == instance_id);
+  };
+}
+
+}  // namespace insomnia::registry

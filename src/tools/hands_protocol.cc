@@ -1,0 +1,204 @@
+#include "tools/hands_protocol.hh"
+
+#include <boost/json.hpp>
+
+#include "base/json.hh"
+#include "base/text.hh"
+
+namespace insomnia::tools {
+namespace {
+
+namespace bj = boost::json;
+
+bj::string utf8(std::string const& bytes) { return bj::string(text::is_utf8(bytes) ? bytes : text::to_utf8(bytes)); }
+
+bj::array encode_rules(std::vector<scope::ScopeRule> const& rules) {
+  bj::array list;
+  for (auto const& rule : rules) {
+    list.push_back(bj::object{{"target", utf8(rule.target)},
+                              {"permission", rule.permission == scope::Permission::Write ? "write" : "read"},
+                              {"recursive", rule.recursive}});
+  }
+  return list;
+}
+
+bj::object encode_scope(scope::ScopeConfig const& scope) {
+  return {{"allow", encode_rules(scope.allow)}, {"deny", encode_rules(scope.deny)}};
+}
+
+std::vector<scope::ScopeRule> decode_rules(json::Reader& parent, std::string_view key) {
+  std::vector<scope::ScopeRule> rules;
+  auto const* list = parent.require_array(key);
+  if (list == nullptr) return rules;
+  for (auto const& member : *list) {
+    if (!member.is_object()) {
+      parent.reject(key, "must be a list of objects");
+      return rules;
+    }
+    json::Reader reader(member.as_object(), parent.path_of(key));
+    scope::ScopeRule rule;
+    rule.target = reader.string("target");
+    std::string permission = reader.string("permission");
+    if (permission == "write") {
+      rule.permission = scope::Permission::Write;
+    } else if (permission != "read") {
+      reader.reject("permission", "must be read or write");
+    }
+    rule.recursive = reader.boolean_or("recursive", true);
+    if (auto done = reader.finish(); !done) {
+      parent.take<int>(std::unexpected(done.error()));
+      return rules;
+    }
+    rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+scope::ScopeConfig decode_scope(json::Reader& parent) {
+  scope::ScopeConfig config;
+  auto const* object = parent.require_object("scope");
+  if (object == nullptr) return config;
+  json::Reader reader(*object, parent.path_of("scope"));
+  config.allow = decode_rules(reader, "allow");
+  config.deny = decode_rules(reader, "deny");
+  if (auto done = reader.finish(); !done) parent.take<int>(std::unexpected(done.error()));
+  return config;
+}
+
+bj::array encode_observed(std::vector<Observed> const& observed) {
+  bj::array list;
+  for (auto const& file : observed) {
+    list.push_back(bj::object{{"path", utf8(file.path)}, {"sha256", utf8(file.sha256)}, {"whole", file.whole}});
+  }
+  return list;
+}
+
+std::vector<Observed> decode_observed(json::Reader& parent) {
+  std::vector<Observed> result;
+  auto const* list = parent.array("observed");
+  if (list == nullptr) return result;
+  for (auto const& member : *list) {
+    if (!member.is_object()) {
+      parent.reject("observed", "must be a list of objects");
+      return result;
+    }
+    json::Reader reader(member.as_object(), parent.path_of("observed"));
+    Observed file;
+    file.path = reader.string("path");
+    file.sha256 = reader.string("sha256");
+    file.whole = reader.boolean_or("whole", true);
+    if (auto done = reader.finish(); !done) {
+      parent.take<int>(std::unexpected(done.error()));
+      return result;
+    }
+    result.push_back(std::move(file));
+  }
+  return result;
+}
+
+struct CommandEncoder {
+  bj::object operator()(HandsStart const& start) const {
+    bj::object environment;
+    for (auto const& [name, value] : start.environment) environment[utf8(name)] = utf8(value);
+    return {{"command", "start"},           {"cwd", utf8(start.cwd)},
+            {"spill_dir", utf8(start.spill_dir)}, {"environment", std::move(environment)},
+            {"scope", encode_scope(start.scope)}, {"observed", encode_observed(start.observed)},
+            {"read_bytes", start.read_bytes},     {"marker", utf8(start.marker)}};
+  }
+  bj::object operator()(ToolRequest const& request) const {
+    return {{"command", "call"}, {"id", request.id}, {"tool", utf8(request.tool)}, {"arguments", utf8(request.arguments)}};
+  }
+  bj::object operator()(CancelTool const& cancel) const { return {{"command", "cancel"}, {"id", cancel.id}}; }
+  bj::object operator()(SetScope const& set) const {
+    return {{"command", "set_scope"}, {"id", set.id}, {"scope", encode_scope(set.scope)}};
+  }
+};
+
+struct EventEncoder {
+  bj::object operator()(HandsReady const&) const { return {{"event", "ready"}}; }
+  bj::object operator()(ToolFinished const& finished) const {
+    bj::object object{{"event", "finished"}, {"id", finished.id}, {"summary", utf8(finished.output.summary)}};
+    if (finished.output.content) object["content"] = utf8(*finished.output.content);
+    object["is_error"] = finished.output.is_error;
+    object["observed"] = encode_observed(finished.observed);
+    return object;
+  }
+  bj::object operator()(ScopeSet const& set) const { return {{"event", "scope_set"}, {"id", set.id}}; }
+};
+
+HandsStart decode_start(json::Reader& reader) {
+  HandsStart start;
+  start.cwd = reader.string("cwd");
+  start.spill_dir = reader.string("spill_dir");
+  if (auto const* environment = reader.object("environment")) {
+    for (auto const& member : *environment) {
+      if (!member.value().is_string()) {
+        reader.reject("environment", "must be an object of strings");
+        break;
+      }
+      start.environment[std::string(member.key())] = std::string(member.value().as_string());
+    }
+  }
+  start.scope = decode_scope(reader);
+  start.observed = decode_observed(reader);
+  start.read_bytes = reader.uint_or("read_bytes", start.read_bytes);
+  start.marker = reader.string_or("marker", "");
+  return start;
+}
+
+template <class Variant, class T>
+Result<Variant> finished(json::Reader const& reader, T value) {
+  TRY(reader.finish());
+  return Variant(std::move(value));
+}
+
+}  // namespace
+
+std::string encode_command(HandsCommand const& command) { return json::dump(std::visit(CommandEncoder{}, command)); }
+
+Result<HandsCommand> decode_command(std::string_view line) {
+  bj::object object = TRY(json::parse_object(line));
+  json::Reader reader(object);
+  std::string kind = reader.string("command");
+  if (kind == "start") return finished<HandsCommand>(reader, decode_start(reader));
+  if (kind == "call") {
+    ToolRequest request{reader.uint("id"), reader.string("tool"), reader.string("arguments")};
+    return finished<HandsCommand>(reader, std::move(request));
+  }
+  if (kind == "cancel") {
+    CancelTool cancel{reader.uint("id")};
+    return finished<HandsCommand>(reader, cancel);
+  }
+  if (kind == "set_scope") {
+    SetScope set{reader.uint("id"), decode_scope(reader)};
+    return finished<HandsCommand>(reader, std::move(set));
+  }
+  TRY(reader.finish());
+  return fail(Code::InvalidArgument, "unknown command \"" + kind + "\" to the hands");
+}
+
+std::string encode_hands_event(HandsEvent const& event) { return json::dump(std::visit(EventEncoder{}, event)); }
+
+Result<HandsEvent> decode_hands_event(std::string_view line) {
+  bj::object object = TRY(json::parse_object(line));
+  json::Reader reader(object);
+  std::string kind = reader.string("event");
+  if (kind == "ready") return finished<HandsEvent>(reader, HandsReady{});
+  if (kind == "finished") {
+    ToolFinished done;
+    done.id = reader.uint("id");
+    done.output.summary = reader.string("summary");
+    done.output.content = reader.optional_string("content");
+    done.output.is_error = reader.boolean_or("is_error", false);
+    done.observed = decode_observed(reader);
+    return finished<HandsEvent>(reader, std::move(done));
+  }
+  if (kind == "scope_set") {
+    ScopeSet set{reader.uint("id")};
+    return finished<HandsEvent>(reader, set);
+  }
+  TRY(reader.finish());
+  return fail(Code::InvalidArgument, "unknown event \"" + kind + "\" of the hands");
+}
+
+}  // namespace insomnia::tools

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "scope/scope.hh"
+
+namespace insomnia::tools {
+
+/// The scope of the hands and the file writes under way. A write asks here once, with the path it will change, and holds its
+/// ticket until it is done: so a new scope is in force for all later writes at once, and it is known when the earlier ones that
+/// it refuses have ended. Two writes of the same path exclude each other. Called from any thread.
+class ScopeGate {
+ public:
+  explicit ScopeGate(scope::Scope scope);
+
+  std::shared_ptr<scope::Scope const> scope() const;
+
+  /// Held while a file is changed.
+  class Ticket {
+   public:
+    Ticket(Ticket&& other) noexcept : gate_(std::exchange(other.gate_, nullptr)), path_(std::move(other.path_)) {}
+    Ticket& operator=(Ticket&&) = delete;
+    ~Ticket();
+
+   private:
+    friend class ScopeGate;
+    Ticket(ScopeGate& gate, std::string path) : gate_(&gate), path_(std::move(path)) {}
+    ScopeGate* gate_;
+    std::string path_;
+  };
+
+  /// Waits for another write of this canonical path to end. Nothing when the scope of that moment refuses the write.
+  std::optional<Ticket> begin_write(std::string const& resolved_path);
+
+  /// Puts a new scope in force. `settled` is called once, without a lock held: now, or by the thread that ends the last write
+  /// under way that the new scope refuses.
+  void change(scope::Scope scope, std::function<void()> settled);
+
+ private:
+  struct Change {
+    std::shared_ptr<scope::Scope const> scope;
+    std::function<void()> settled;
+  };
+  bool is_settled(Change const& change) const;
+  void end_write(std::string const& path);
+
+  mutable std::mutex mutex_;
+  std::condition_variable path_free_;
+  std::shared_ptr<scope::Scope const> scope_;
+  std::set<std::string> writing_;
+  std::vector<Change> changes_;
+};
+
+}  // namespace insomnia::tools
