@@ -132,9 +132,10 @@ void Brain::scan_mail(std::function<void()> done) {
   using Scan = Result<std::vector<Mail>>;
   core_.log_worker.run<Scan>([paths = core_.paths, name = core_.name(), id = core_.state.pod_id] { return scan_inbox(paths, name, id); },
                              [this, done = std::move(done)](Scan letters) {
-                               --scans_;
+                               // While letters are taken in the Pod is not settled, whatever they say of children.
                                if (!letters) alert("warn", "pod", "the inbox can't be read: " + letters.error().message);
                                else for (auto const& mail : *letters) take_mail(mail);
+                               --scans_;
                                done();
                                settled_may_have_changed();
                              });

@@ -76,6 +76,12 @@ TEST(BuiltinDefault, IsTheDefaultOfTheBuiltinProfiles) {
   EXPECT_EQ(set.load(set.entries.front()), builtin_default_profile());
 }
 
+TEST(ProfileSet, PathsAreNotItsEntries) {
+  auto entry = builtin_profiles().select(parse_cli_selector("./x.lua"));
+  ASSERT_FALSE(entry);
+  EXPECT_NE(entry.error().message.find("path selectors are not registry entries: ./x.lua"), std::string::npos);
+}
+
 TEST(ChildConfig, OmittedProfileIsTheDefault) {
   auto parent = spawner("scope.allow = [{target='/w',permission='write'}]\nworker.language = 'Klingon'");
   auto child =

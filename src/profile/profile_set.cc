@@ -19,6 +19,10 @@ Result<ProfileEntry> ProfileSet::select(Selector const& selector) const {
   std::vector<ProfileEntry> found;
   std::copy_if(entries.begin(), entries.end(), std::back_inserter(found), meant);
   if (found.size() == 1) return found.front();
+  if (selector.kind == Selector::Kind::Path) {
+    return fail(Code::InvalidArgument,
+                "invalid profile: path selectors are not registry entries: " + text::one_line(selector.path, 100));
+  }
   std::string with_diagnostic = diagnostic.empty() ? "" : " (" + diagnostic + ")";
   if (selector.kind == Selector::Kind::Default) {
     return fail(Code::NotFound, "no default profile is configured" + with_diagnostic);

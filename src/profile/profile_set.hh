@@ -33,7 +33,7 @@ struct ProfileSet {
   /// resolved.
   std::function<Result<manifest::Config>(ProfileEntry const&)> load;
 
-  /// The one entry that is meant. REQUIRES: kind Default or Named. Errors: `profile not found: X`, `ambiguous
+  /// The one entry that is meant. Errors: `profile not found: X`, `ambiguous
   /// profile name`, `no default profile`.
   Result<ProfileEntry> select(Selector const& selector) const;
   /// "`default`, `inherit`, `builtin:default`, …": every selector that SpawnPod takes.
