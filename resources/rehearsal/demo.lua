@@ -1,5 +1,6 @@
--- The model of `insomnia demo`. It plays a parent that finds out which folders of a project fail their tests and starts one Pod
--- for each, and these Pods, which repair one folder each. It knows the two defects, but goes by what the tools return.
+-- The model of `insomnia demo`. It plays a parent that finds out which folders of a project fail their tests and
+-- starts one Pod for each, and these Pods, which repair one folder each. It knows the two defects, but goes by what
+-- the tools return.
 
 local repairs = {
   parser = {
@@ -11,7 +12,8 @@ local repairs = {
   stats = {
     file = "stats.cc",
     wrong = "  return values[middle];\n",
-    right = "  if (values.size() % 2 == 0) return (values[middle - 1] + values[middle]) / 2;\n  return values[middle];\n",
+    right = "  if (values.size() % 2 == 0) return (values[middle - 1] + values[middle]) / 2;\n" ..
+        "  return values[middle];\n",
     cause = "the median of an even count took one of the two middle values in place of their mean",
     trespass = "parser", -- whose file it tries to write as well
   },
@@ -29,7 +31,8 @@ end
 
 -- The text of a file as Read showed it, without the line numbers.
 local function text_of(result)
-  return ((result.content:gsub("\n$", "") .. "\n"):gsub("([^\n]*)\n", function(line) return line:gsub("^%s*%d+\t", "") .. "\n" end))
+  local whole = result.content:gsub("\n$", "") .. "\n"
+  return (whole:gsub("([^\n]*)\n", function(line) return line:gsub("^%s*%d+\t", "") .. "\n" end))
 end
 
 local function find_plain(text, wanted) return text:find(wanted, 1, true) end
@@ -60,7 +63,9 @@ local function repairer(task)
 
   return rehearse {
     function()
-      if not repair.file then return finish("Report: I know nothing about a folder `" .. part .. "`; I changed nothing.") end
+      if not repair.file then
+        return finish("Report: I know nothing about a folder `" .. part .. "`; I changed nothing.")
+      end
       return { say("I read the source and its test."), calls {
         { "Read", { file_path = source } },
         { "Read", { file_path = folder .. "/" .. repair.file:gsub("%.cc$", "_test.cc") } },
@@ -69,7 +74,9 @@ local function repairer(task)
 
     function(c)
       local problem = first_error(c)
-      if problem then return finish("Report: I could not read " .. problem.arguments.file_path .. ": " .. problem.text) end
+      if problem then
+        return finish("Report: I could not read " .. problem.arguments.file_path .. ": " .. problem.text)
+      end
       return { say("Now I see the test fail."), run_tests(folder) }
     end,
 
@@ -102,7 +109,10 @@ local function repairer(task)
       if not passed(run) then return finish("Report: the tests of " .. part .. " still fail: " .. run.text) end
       if not repair.trespass then return nil end
       local other = root .. "/" .. repair.trespass .. "/" .. repairs[repair.trespass].file
-      return { say("My folder is repaired. The other one has a defect, too: let me see."), call("Read", { file_path = other }) }
+      return {
+        say("My folder is repaired. The other one has a defect, too: let me see."),
+        call("Read", { file_path = other }),
+      }
     end,
 
     function(c)
@@ -143,8 +153,8 @@ local function spawn(root, part)
   return call("SpawnPod", {
     name = pod_for(part),
     profile = "inherit",
-    task = "Repair the folder `" .. folder .. "` of the project `" .. root .. "`: its tests fail, see `make -C " .. quoted(folder) ..
-        " test`. Change nothing outside of your folder. Report what was wrong and what you changed.",
+    task = "Repair the folder `" .. folder .. "` of the project `" .. root .. "`: its tests fail, see `make -C " ..
+        quoted(folder) .. " test`. Change nothing outside of your folder. Report what was wrong and what you changed.",
     scope = { { target = root, permission = "read" }, { target = folder, permission = "write" } },
   })
 end
@@ -171,7 +181,9 @@ end
 local function parent(task)
   local root = task:match("`(/[^`]+)`")
   if not root then
-    return function() return "I need a task that names the project's directory in `…`, like the one of `insomnia demo`." end
+    return function()
+      return "I need a task that names the project's directory in `…`, like the one of `insomnia demo`."
+    end
   end
 
   return rehearse {
@@ -201,8 +213,8 @@ local function parent(task)
       if #broken == 0 then return finish("The tests do not run: " .. run.text) end
       if not c.tools.SpawnPod then return finish("Tests fail in " .. join(broken) .. ", but I may not start Pods.") end
       return {
-        think("The failures in " .. join(broken) .. " have nothing to do with each other, so they can be repaired at the same time."),
-        say("Tests fail in " .. join(broken) .. ". Each folder gets a Pod of its own that may write there and nowhere else."),
+        think("The failures in " .. join(broken) .. " have nothing to do with each other: they can be repaired at once."),
+        say("Tests fail in " .. join(broken) .. ". Each folder gets a Pod that may write there and nowhere else."),
         spawns,
       }
     end,
@@ -216,15 +228,20 @@ local function parent(task)
       return stay(news .. join(working) .. (#working == 1 and " is" or " are") .. " still at work. I wait.")
     end,
 
-    function(c) return { say("All Pods have ended their work. I read their reports."), each_child(c, "ReadPodOutput") } end,
+    function(c)
+      return { say("All Pods have ended their work. I read their reports."), each_child(c, "ReadPodOutput") }
+    end,
 
-    function(c) return { say("I stop them, so that their folders come back to me."), each_child(c, "StopPod") } end,
+    function(c)
+      return { say("I stop them, so that their folders come back to me."), each_child(c, "StopPod") }
+    end,
 
     function() return { say("Now all the tests again."), run_tests(root) } end,
 
     function(c)
       local run = c.last_results[1]
-      local lines = { passed(run) and not find_plain(run.content, "FAIL") and "All tests pass." or "The tests still fail: " .. run.text }
+      local good = passed(run) and not find_plain(run.content, "FAIL")
+      local lines = { good and "All tests pass." or "The tests still fail: " .. run.text }
       for _, item in ipairs(c.items) do
         if item.kind == "tool_result" and item.name == "ReadPodOutput" then
           local report = item.text:match(".*Report: (.*)$") or item.text

@@ -191,7 +191,6 @@ TEST(EngineNotice, TakenInByANewMessageItIsNotRolledBack) {
   driver.in(notice("news"));
   driver.in(append_done(1));
   driver.go(Cancel{});
-  driver.go(append_done(2));
   EXPECT_EQ(driver.ends().back().outcome, Outcome::Cancelled);
   EXPECT_EQ(print(driver.engine().history()), "user 'hi'\nsystem 'news'\n");
 }

@@ -48,7 +48,7 @@ CLI::App* Parser::command(std::string const& name, std::string const& purpose, s
 void Parser::add_run() {
   auto* sub = command("run", "Give a new Pod (or a stored one) a task and watch it work",
                       "  insomnia run \"Make the tests pass\"\n"
-                      "  insomnia run \"Review this\" --scope read:. --model anthropic/claude-sonnet-4-5\n"
+                      "  insomnia run \"Review this\" --scope read:. --model anthropic/claude-sonnet-4-6\n"
                       "  git diff | insomnia run - --name review --json\n"
                       "\n"
                       "A Pod of the same name that was started in the same directory is continued. Ctrl-C pauses the Pod, a second one\n"
@@ -160,6 +160,7 @@ std::string explain(CLI::ParseError const& error, std::string const& command) {
 }
 
 ParsedCommandLine help_on(CLI::App& app, std::string const& topic) {
+  app.clear();  // else it tells of the command that was just parsed
   if (topic.empty()) return {.text = app.help()};
   try {
     return {.text = app.get_subcommand(topic)->help()};
@@ -193,7 +194,7 @@ ParsedCommandLine parse_command_line(std::vector<std::string> const& arguments) 
   auto chosen = parser.app.get_subcommands();
   if (chosen.empty()) return wrong(parser.app.help());
   std::string name = chosen.front()->get_name();
-  if (name == "help") return help_on(parser.app, parser.help_topic);
+  if (name == "help") return help_on(parser.app, std::string(parser.help_topic));
   return {.command = parser.command_of(name)};
 }
 

@@ -48,8 +48,10 @@ class DemoHome {
   }
   ~DemoHome() {
     for (auto const& [name, value] : saved_) {
-      if (value) ::setenv(name, value->c_str(), 1);
-      else ::unsetenv(name);
+      if (value)
+        ::setenv(name, value->c_str(), 1);
+      else
+        ::unsetenv(name);
     }
   }
   DemoHome(DemoHome const&) = delete;
@@ -58,7 +60,8 @@ class DemoHome {
   Environment const& environment() const { return environment_; }
 
  private:
-  static constexpr char const* kVariables[] = {"INSOMNIA_HOME", "INSOMNIA_CONFIG_DIR", "INSOMNIA_DATA_DIR", "INSOMNIA_RUNTIME_DIR"};
+  static constexpr char const* kVariables[] = {"INSOMNIA_HOME", "INSOMNIA_CONFIG_DIR", "INSOMNIA_DATA_DIR",
+                                               "INSOMNIA_RUNTIME_DIR"};
   Environment environment_;
   std::vector<std::pair<char const*, std::optional<std::string>>> saved_;
 };
@@ -67,7 +70,9 @@ class DemoHome {
 class Demo {
  public:
   Demo(std::string directory, Environment const& environment)
-      : directory_(std::move(directory)), home_(directory_ + "/home", environment), report_(kPodName, project()) {}
+      : directory_(std::move(directory)),
+        home_(directory_ + "/home", environment),
+        report_(kPodName, project()) {}
 
   Result<int> execute();
 
@@ -101,13 +106,16 @@ Result<int> Demo::execute() {
 
 int Demo::run_pods() {
   RunOptions options;
-  options.task = "Repair the C++ project in `" + project() +
-                 "`: its tests fail. Let a Pod of its own repair each broken folder, at the same time, and report.";
+  options.task =
+      "Repair the C++ project in `" + project() +
+      "`: its tests fail. Let a Pod of its own repair each broken folder, at the same time, and report.";
   options.name = kPodName;
   options.model = "rehearsal/demo";
   options.scope = {"write:" + project()};
   options.cwd = project();
-  options.observer = [this](std::string const& pod, wire::Event const& event) { report_.on_event(pod, event); };
+  options.observer = [this](std::string const& pod, wire::Event const& event) {
+    report_.on_event(pod, event);
+  };
   return run_task(options, home_.environment());
 }
 
@@ -117,7 +125,8 @@ void Demo::stop_leftovers() {
   auto rows = live_pods(paths);
   if (!rows) return;
   for (auto const& row : *rows) {
-    if (find_live_pod(paths, row.pod_name)) stop_pod({.name = row.pod_name, .tree = true, .force = true}, home_.environment());
+    if (find_live_pod(paths, row.pod_name))
+      stop_pod({.name = row.pod_name, .tree = true, .force = true}, home_.environment());
   }
 }
 
@@ -133,10 +142,14 @@ Result<bool> Demo::show_result(int64_t elapsed_ms) {
   ProgramRun test = TRY(make("test"));
   bool refused = !report_.refusals().empty();
   std::string text = "\nPods and the scope they were given\n" + report_.tree_text();
-  text += "\nRefused\n" + (refused ? report_.refusal_text() : "  nothing, although a Pod should have tried to write to a foreign folder\n");
+  text += "\nRefused\n" +
+          (refused ? report_.refusal_text()
+                   : "  nothing, although a Pod should have tried to write to a foreign folder\n");
   text += "\nChanged\n" + (diff.empty() ? "  nothing\n" : diff);
-  text += "\nmake test, built anew: " + (test.ok ? std::string("passed") : "FAILED (" + test.status + ")\n" + test.output);
-  text += "\nTime: " + std::to_string(elapsed_ms / 1000) + "." + std::to_string(elapsed_ms % 1000 / 100) + " s\n";
+  text += "\nmake test, built anew: " +
+          (test.ok ? std::string("passed") : "FAILED (" + test.status + ")\n" + test.output);
+  text +=
+      "\nTime: " + std::to_string(elapsed_ms / 1000) + "." + std::to_string(elapsed_ms % 1000 / 100) + " s\n";
   print(text::for_terminal(text));
   return test.ok && refused && report_.children() == 2;
 }
@@ -151,7 +164,8 @@ int run_demo(DemoOptions const& options, Environment const& environment) {
   Result<int> code = Demo(*directory, environment).execute();
   int exit_code = code ? *code : fail_with(code.error());
   if (options.keep) {
-    print_note("kept: " + *directory + "\n  INSOMNIA_HOME=" + *directory + "/home insomnia logs " + kPodName + "   shows the session");
+    print_note("kept: " + *directory + "\n  INSOMNIA_HOME=" + *directory + "/home insomnia logs " + kPodName +
+               "   shows the session");
     return exit_code;
   }
   if (auto removed = io::remove_tree(*directory); !removed) print_error(removed.error().message);

@@ -37,7 +37,8 @@ Result<bool> collect_output(int fd, int64_t deadline_ms, std::string& output) {
     int64_t left = deadline_ms - clock.steady_ms();
     if (left <= 0) return false;
     pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
-    if (::poll(&entry, 1, static_cast<int>(left)) < 0 && errno != EINTR) return fail_errno("wait for output", errno);
+    if (::poll(&entry, 1, static_cast<int>(left)) < 0 && errno != EINTR)
+      return fail_errno("wait for output", errno);
     if (entry.revents == 0) continue;
     char chunk[16 << 10];
     ssize_t count = ::read(fd, chunk, sizeof chunk);
@@ -80,8 +81,10 @@ std::optional<std::string> find_program(std::string_view name, Environment const
   for (std::string_view directory : text::split(path, ':')) {
     if (!directory.starts_with('/')) continue;
     std::string candidate = std::string(directory) + "/" + std::string(name);
-    struct stat info {};
-    if (::stat(candidate.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(candidate.c_str(), X_OK) == 0) return candidate;
+    struct stat info{};
+    if (::stat(candidate.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+        ::access(candidate.c_str(), X_OK) == 0)
+      return candidate;
   }
   return std::nullopt;
 }
@@ -89,20 +92,24 @@ std::optional<std::string> find_program(std::string_view name, Environment const
 Result<void> check_build_tools(Environment const& environment) {
   std::vector<std::string> missing;
   if (!find_program("make", environment)) missing.emplace_back("make");
-  if (!find_program("g++", environment) && !find_program("c++", environment)) missing.emplace_back("g++ (or c++)");
+  if (!find_program("g++", environment) && !find_program("c++", environment))
+    missing.emplace_back("g++ (or c++)");
   if (missing.empty()) return {};
-  return fail(Code::NotFound, "the demo builds a small C++ project and " + text::join(missing, " and ") + (missing.size() > 1 ? " are" : " is") +
-                                  " not on the PATH; install a compiler and make (Debian, Ubuntu: apt install g++ make)");
+  return fail(Code::NotFound,
+              "the demo builds a small C++ project and " + text::join(missing, " and ") +
+                  (missing.size() > 1 ? " are" : " is") +
+                  " not on the PATH; install a compiler and make (Debian, Ubuntu: apt install g++ make)");
 }
 
-Result<ProgramRun> run_program(std::string const& program, std::vector<std::string> arguments, std::string const& cwd,
-                               Environment const& environment, int64_t limit_ms) {
+Result<ProgramRun> run_program(std::string const& program, std::vector<std::string> arguments,
+                               std::string const& cwd, Environment const& environment, int64_t limit_ms) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("make a pipe", errno);
   UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
   arguments.insert(arguments.begin(), program);
-  loop::Launch launch{.program = program, .argv = std::move(arguments), .environment = environment, .cwd = cwd};
+  loop::Launch launch{
+      .program = program, .argv = std::move(arguments), .environment = environment, .cwd = cwd};
   launch.descriptors = {{write_end.get(), 1}, {write_end.get(), 2}};
   loop::Child child = TRY(loop::Child::start(launch));
   write_end.reset();
@@ -125,7 +132,9 @@ std::string plain_diff(std::string const& name, std::string_view before, std::st
   size_t first = 0;
   while (first < shorter && old_lines[first] == new_lines[first]) ++first;
   size_t same = 0;
-  while (same < shorter - first && old_lines[old_lines.size() - 1 - same] == new_lines[new_lines.size() - 1 - same]) ++same;
+  while (same < shorter - first &&
+         old_lines[old_lines.size() - 1 - same] == new_lines[new_lines.size() - 1 - same])
+    ++same;
   std::string result = name + ", line " + std::to_string(first + 1) + ":\n";
   for (size_t i = first; i < old_lines.size() - same; ++i) result += "-" + std::string(old_lines[i]) + "\n";
   for (size_t i = first; i < new_lines.size() - same; ++i) result += "+" + std::string(new_lines[i]) + "\n";
@@ -136,8 +145,10 @@ Result<std::string> tree_diff(std::string const& parent, std::string const& befo
                               Environment const& environment) {
   if (auto diff = find_program("diff", environment)) {
     ProgramRun run = TRY(run_program(*diff, {"-ruN", before, after}, parent, environment, kDiffLimitMs));
-    if (run.status == "exit code 0" || run.status == "exit code 1") return tidy_diff(text::to_utf8(run.output));
-    return fail(Code::Io, "diff of " + parent + "/" + before + " and " + after + ": " + run.status + "\n" + run.output);
+    if (run.status == "exit code 0" || run.status == "exit code 1")
+      return tidy_diff(text::to_utf8(run.output));
+    return fail(Code::Io,
+                "diff of " + parent + "/" + before + " and " + after + ": " + run.status + "\n" + run.output);
   }
   std::string result;
   for (std::string const& name : project_files()) {

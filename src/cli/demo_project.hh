@@ -28,14 +28,16 @@ struct ProgramRun {
 };
 
 /// Runs a program to its end, or kills it with its group after `limit_ms`. At most 1 MiB of output is kept.
-Result<ProgramRun> run_program(std::string const& program, std::vector<std::string> arguments, std::string const& cwd,
-                               Environment const& environment, int64_t limit_ms);
+Result<ProgramRun> run_program(std::string const& program, std::vector<std::string> arguments,
+                               std::string const& cwd, Environment const& environment, int64_t limit_ms);
 
-/// What differs between two trees, as `diff -ru` prints it but for times; without that program, the changed lines of each file.
+/// What differs between two trees, as `diff -ru` prints it but for times; without that program, the changed
+/// lines of each file.
 Result<std::string> tree_diff(std::string const& parent, std::string const& before, std::string const& after,
                               Environment const& environment);
 
-/// For tree_diff without a diff program: the lines between the first and the last difference. Empty when equal. Pure.
+/// For tree_diff without a diff program: the lines between the first and the last difference. Empty when
+/// equal. Pure.
 std::string plain_diff(std::string const& name, std::string_view before, std::string_view after);
 
 }  // namespace insomnia::cli

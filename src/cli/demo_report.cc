@@ -27,7 +27,8 @@ void DemoReport::on_event(std::string const& pod, wire::Event const& event) {
       auto entry = wire::decode_log_entry(line);
       if (!entry) continue;
       if (auto const* said = std::get_if<wire::AssistantItem>(&entry->record)) take_item(pod, said->item);
-      if (auto const* result = std::get_if<wire::ToolResultRecord>(&entry->record)) take_item(pod, result->item);
+      if (auto const* result = std::get_if<wire::ToolResultRecord>(&entry->record))
+        take_item(pod, result->item);
     }
   } else if (auto const* child = std::get_if<wire::ChildEvent>(&event.body)) {
     take_child(pod, child->child);
@@ -40,7 +41,8 @@ void DemoReport::on_event(std::string const& pod, wire::Event const& event) {
 
 void DemoReport::take_item(std::string const& pod, wire::Item const& item) {
   if (auto const* call = std::get_if<wire::ToolCall>(&item)) take_call(pod, *call);
-  if (auto const* result = std::get_if<wire::ToolResult>(&item)) take_result(pod, result->call_id, result->summary, result->is_error);
+  if (auto const* result = std::get_if<wire::ToolResult>(&item))
+    take_result(pod, result->call_id, result->summary, result->is_error);
 }
 
 void DemoReport::take_call(std::string const& pod, wire::ToolCall call) {
@@ -48,16 +50,19 @@ void DemoReport::take_call(std::string const& pod, wire::ToolCall call) {
   calls_.insert_or_assign(std::move(key), std::move(call));
 }
 
-void DemoReport::take_result(std::string const& pod, std::string const& call_id, std::string const& summary, bool is_error) {
+void DemoReport::take_result(std::string const& pod, std::string const& call_id, std::string const& summary,
+                             bool is_error) {
   auto call = calls_.find({pod, call_id});
   if (call == calls_.end() || !answered_.emplace(pod, call_id).second || !is_error) return;
   std::string const& tool = call->second.name;
   if (tool != "Write" && tool != "Edit") return;
-  refusals_.push_back({.pod = pod, .tool = tool, .path = path_argument(call->second.arguments), .reason = summary});
+  refusals_.push_back(
+      {.pod = pod, .tool = tool, .path = path_argument(call->second.arguments), .reason = summary});
 }
 
 void DemoReport::take_child(std::string const& pod, wire::ChildInfo const& child) {
-  auto known = std::ranges::find_if(children_, [&](Child const& other) { return other.info.pod_id == child.pod_id; });
+  auto known =
+      std::ranges::find_if(children_, [&](Child const& other) { return other.info.pod_id == child.pod_id; });
   if (known == children_.end()) {
     children_.push_back({.parent = pod, .info = child});
   } else if (known->info.scope.empty()) {
@@ -82,7 +87,9 @@ void DemoReport::add_children(std::string const& parent, std::string const& inde
     bool last = child == mine.back();
     std::string scope;
     for (auto const& rule : child->info.scope) {
-      scope += (scope.empty() ? "" : ", ") + std::string(rule.permission == scope::Permission::Write ? "write " : "read ") + shown(rule.target);
+      scope += (scope.empty() ? "" : ", ") +
+               std::string(rule.permission == scope::Permission::Write ? "write " : "read ") +
+               shown(rule.target);
     }
     rows.emplace_back(indent + (last ? "└─ " : "├─ ") + child->info.pod_name, scope);
     add_children(child->info.pod_name, indent + (last ? "   " : "│  "), rows);
@@ -95,14 +102,16 @@ std::string DemoReport::tree_text() const {
   size_t width = 0;
   for (auto const& [name, scope] : rows) width = std::max(width, text::length(name));
   std::string result;
-  for (auto const& [name, scope] : rows) result += "  " + name + std::string(width + 2 - text::length(name), ' ') + scope + "\n";
+  for (auto const& [name, scope] : rows)
+    result += "  " + name + std::string(width + 2 - text::length(name), ' ') + scope + "\n";
   return result;
 }
 
 std::string DemoReport::refusal_text() const {
   std::string result;
   for (Refusal const& refusal : refusals_) {
-    result += "  " + refusal.pod + ": " + refusal.tool + " " + shown(refusal.path) + "\n    " + text::one_line(refusal.reason, 400) + "\n";
+    result += "  " + refusal.pod + ": " + refusal.tool + " " + shown(refusal.path) + "\n    " +
+              text::one_line(refusal.reason, 400) + "\n";
   }
   return result;
 }

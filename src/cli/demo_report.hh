@@ -24,7 +24,8 @@ class DemoReport {
   };
 
   /// `project`: its directory, which the root Pod may write; paths are shown from there.
-  DemoReport(std::string root_pod, std::string project) : root_(std::move(root_pod)), project_(std::move(project)) {}
+  DemoReport(std::string root_pod, std::string project)
+      : root_(std::move(root_pod)), project_(std::move(project)) {}
 
   /// Takes every event of the root and its descendants, in order per Pod.
   void on_event(std::string const& pod, wire::Event const& event);
@@ -45,9 +46,11 @@ class DemoReport {
 
   void take_item(std::string const& pod, wire::Item const& item);
   void take_call(std::string const& pod, wire::ToolCall call);
-  void take_result(std::string const& pod, std::string const& call_id, std::string const& summary, bool is_error);
+  void take_result(std::string const& pod, std::string const& call_id, std::string const& summary,
+                   bool is_error);
   void take_child(std::string const& pod, wire::ChildInfo const& child);
-  void add_children(std::string const& parent, std::string const& indent, std::vector<std::pair<std::string, std::string>>& rows) const;
+  void add_children(std::string const& parent, std::string const& indent,
+                    std::vector<std::pair<std::string, std::string>>& rows) const;
   std::string shown(std::string const& path) const;
 
   std::string root_;

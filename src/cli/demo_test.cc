@@ -19,15 +19,17 @@ wire::ChildInfo child(std::string const& name, std::vector<scope::ScopeRule> rul
   return {.pod_name = name, .pod_id = "id-" + name, .state = "running", .scope = std::move(rules)};
 }
 
-void call(DemoReport& report, std::string const& pod, std::string const& id, std::string const& tool, std::string const& path,
-          std::string const& summary, bool is_error) {
-  report.on_event(pod, {wire::ToolCallDoneEvent{.id = id, .name = tool, .arguments = "{\"file_path\":\"" + path + "\"}"}});
+void call(DemoReport& report, std::string const& pod, std::string const& id, std::string const& tool,
+          std::string const& path, std::string const& summary, bool is_error) {
+  report.on_event(pod, {wire::ToolCallDoneEvent{
+                           .id = id, .name = tool, .arguments = "{\"file_path\":\"" + path + "\"}"}});
   report.on_event(pod, {wire::ToolResultEvent{.id = id, .summary = summary, .is_error = is_error}});
 }
 
 TEST(DemoReport, ShowsWhoHeldWhichScope) {
   DemoReport report("demo", "/t/tally");
-  report.on_event("demo", {wire::ChildEvent{child("fix-parser", {{"/t/tally", Permission::Read}, {"/t/tally/parser", Permission::Write}})}});
+  report.on_event("demo", {wire::ChildEvent{child("fix-parser", {{"/t/tally", Permission::Read},
+                                                                 {"/t/tally/parser", Permission::Write}})}});
   report.on_event("demo", {wire::ChildEvent{child("fix-stats", {{"/t/tally/stats", Permission::Write}})}});
   report.on_event("fix-parser", {wire::ChildEvent{child("deep", {{"/other", Permission::Read}})}});
   report.on_event("demo", {wire::ChildEvent{child("fix-stats", {})}});
@@ -43,17 +45,21 @@ TEST(DemoReport, RefusalsAreFailedWritesAlone) {
   DemoReport report("demo", "/t/tally");
   call(report, "demo", "c1", "Bash", "", "$ make (exit 2)", true);
   call(report, "a", "c1", "Write", "/t/tally/x", "Created /t/tally/x", false);
-  call(report, "a", "c2", "Write", "/t/tally/y", "path is read-only in this scope: /t/tally/y\nowner: b", true);
-  EXPECT_EQ(report.refusals(), (std::vector<DemoReport::Refusal>{
-                                   {"a", "Write", "/t/tally/y", "path is read-only in this scope: /t/tally/y\nowner: b"}}));
-  EXPECT_EQ(report.refusal_text(), "  a: Write tally/y\n    path is read-only in this scope: /t/tally/y owner: b\n");
+  call(report, "a", "c2", "Write", "/t/tally/y", "path is read-only in this scope: /t/tally/y\nowner: b",
+       true);
+  EXPECT_EQ(report.refusals(),
+            (std::vector<DemoReport::Refusal>{
+                {"a", "Write", "/t/tally/y", "path is read-only in this scope: /t/tally/y\nowner: b"}}));
+  EXPECT_EQ(report.refusal_text(),
+            "  a: Write tally/y\n    path is read-only in this scope: /t/tally/y owner: b\n");
 }
 
 TEST(DemoReport, TakesWhatHappenedBeforeItListenedOnlyOnce) {
   auto record = [](auto body) { return wire::encode_log_entry({.ts = 1, .record = std::move(body)}); };
   wire::SnapshotEvent snapshot;
-  snapshot.entries = {record(wire::AssistantItem{wire::ToolCall{"c1", "Edit", R"({"file_path":"/t/tally/z"})"}}),
-                      record(wire::ToolResultRecord{{.call_id = "c1", .summary = "no", .is_error = true}})};
+  snapshot.entries = {
+      record(wire::AssistantItem{wire::ToolCall{"c1", "Edit", R"({"file_path":"/t/tally/z"})"}}),
+      record(wire::ToolResultRecord{{.call_id = "c1", .summary = "no", .is_error = true}})};
   snapshot.children = {child("k", {})};
   DemoReport report("demo", "/t/tally");
   report.on_event("a", {snapshot});
@@ -78,8 +84,10 @@ class DemoProject : public testing::Test {
 
 TEST_F(DemoProject, IsUnpackedAsItIs) {
   ASSERT_TRUE(unpack_demo_project(directory_ + "/p"));
-  EXPECT_EQ(*io::list_directory(directory_ + "/p"), (std::vector<std::string>{"Makefile", "README.md", "parser", "stats", "tally.cc"}));
-  EXPECT_EQ(*io::read_file(directory_ + "/p/stats/stats.cc"), *base::find_resource("demo/project/stats/stats.cc"));
+  EXPECT_EQ(*io::list_directory(directory_ + "/p"),
+            (std::vector<std::string>{"Makefile", "README.md", "parser", "stats", "tally.cc"}));
+  EXPECT_EQ(*io::read_file(directory_ + "/p/stats/stats.cc"),
+            *base::find_resource("demo/project/stats/stats.cc"));
 }
 
 TEST_F(DemoProject, FailsItsTestsUntilBothDefectsAreRepaired) {
@@ -96,7 +104,10 @@ TEST_F(DemoProject, FailsItsTestsUntilBothDefectsAreRepaired) {
   auto run = run_program(*make, {"test"}, project, environment_, 120'000);
   ASSERT_TRUE(run);
   EXPECT_FALSE(run->ok);
-  EXPECT_NE(run->output.find("parser: FAIL split_line(\"a,b,\") gives 2 fields [a][b], wanted 3 fields [a][b][]"), std::string::npos) << run->output;
+  EXPECT_NE(
+      run->output.find("parser: FAIL split_line(\"a,b,\") gives 2 fields [a][b], wanted 3 fields [a][b][]"),
+      std::string::npos)
+      << run->output;
   EXPECT_NE(run->output.find("stats: FAIL median({4, 1, 3, 2}) is 3, wanted 2.5"), std::string::npos);
 
   replace("parser/csv.cc", "  if (!field.empty()) fields.push_back(field);", "  fields.push_back(field);");
@@ -105,7 +116,8 @@ TEST_F(DemoProject, FailsItsTestsUntilBothDefectsAreRepaired) {
   EXPECT_NE(run->output.find("parser: all tests passed"), std::string::npos);
 
   replace("stats/stats.cc", "  return values[middle];",
-          "  if (values.size() % 2 == 0) return (values[middle - 1] + values[middle]) / 2;\n  return values[middle];");
+          "  if (values.size() % 2 == 0) return (values[middle - 1] + values[middle]) / 2;\n  return "
+          "values[middle];");
   run = run_program(*make, {"-C", "stats", "test"}, project, environment_, 120'000);
   EXPECT_TRUE(run->ok) << run->output;
   run = run_program(*make, {"test", "tally"}, project, environment_, 120'000);
@@ -137,7 +149,8 @@ TEST_F(DemoProject, MissingToolsAreNamed) {
   ASSERT_FALSE(checked);
   EXPECT_NE(checked.error().message.find("make and g++ (or c++) are not on the PATH"), std::string::npos);
   ASSERT_TRUE(io::replace_file(directory_ + "/make", "", 0700));
-  EXPECT_NE(check_build_tools(nothing).error().message.find("g++ (or c++) is not on the PATH"), std::string::npos);
+  EXPECT_NE(check_build_tools(nothing).error().message.find("g++ (or c++) is not on the PATH"),
+            std::string::npos);
   ASSERT_TRUE(io::replace_file(directory_ + "/c++", "", 0700));
   EXPECT_TRUE(check_build_tools(nothing));
 }
@@ -148,7 +161,8 @@ TEST_F(DemoProject, AProgramThatDoesNotEndIsKilled) {
   EXPECT_FALSE(run->ok);
   EXPECT_EQ(run->output.substr(0, 6), "start\n");
   EXPECT_TRUE(run->status.starts_with("not ended after"));
-  EXPECT_EQ(run_program("/bin/sh", {"-c", "exit 3"}, directory_, environment_, 60'000)->status, "exit code 3");
+  EXPECT_EQ(run_program("/bin/sh", {"-c", "exit 3"}, directory_, environment_, 60'000)->status,
+            "exit code 3");
 }
 
 TEST(PlainDiff, ShowsTheLinesBetweenTheFirstAndTheLastDifference) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <cctype>
 
 #include "base/json.hh"
 #include "base/paths.hh"
@@ -20,6 +19,8 @@ namespace {
 using Grade = Finding::Grade;
 
 constexpr size_t kLongestName = 64;
+/// A variable INSOMNIA_API_KEY_X stands for the X_API_KEY of other tools too.
+constexpr std::string_view kOwnPrefix = "INSOMNIA_API_KEY_";
 
 std::string_view grade_name(Grade grade) {
   switch (grade) {
@@ -32,11 +33,6 @@ std::string_view grade_name(Grade grade) {
 
 bool any_bad(std::vector<Finding> const& findings) {
   return std::any_of(findings.begin(), findings.end(), [](Finding const& finding) { return finding.grade == Grade::Bad; });
-}
-
-std::string upper(std::string text) {
-  for (char& c : text) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? static_cast<char>(std::toupper(static_cast<unsigned char>(c))) : '_';
-  return text;
 }
 
 }  // namespace
@@ -52,7 +48,9 @@ std::vector<Finding> key_findings(Environment const& environment) {
     auto key = llm::resolve_key(model, environment);
     if (!key || key->empty()) continue;
     std::string where;
-    for (std::string const& name : {"INSOMNIA_API_KEY_" + upper(provider.id), provider.auth_hint.env}) {
+    std::string const& own = provider.auth_hint.env;
+    std::string common = own.starts_with(kOwnPrefix) ? own.substr(kOwnPrefix.size()) + "_API_KEY" : "";
+    for (std::string const& name : {own, common}) {
       if (where.empty() && !name.empty() && environment.get(name)) where = name;
     }
     if (where.empty()) where = provider.auth_hint.file;

@@ -67,19 +67,18 @@ Finding pidfds() {
 }
 
 Finding curl() {
+  // Not closed again: what it set up for itself cannot be taken down, and this process ends soon.
   void* library = ::dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     return {"libcurl", Grade::Warning, "libcurl.so.4 was not found", "install it (Debian, Ubuntu: libcurl4); models behind HTTP need it"};
   }
   auto version = reinterpret_cast<char* (*)()>(::dlsym(library, "curl_version"));
   if (version == nullptr) {
-    ::dlclose(library);
     return {"libcurl", Grade::Warning, "libcurl.so.4 is not libcurl", "repair the package libcurl4"};
   }
   Dl_info where{};
   std::string detail = version();
   if (::dladdr(reinterpret_cast<void*>(version), &where) != 0 && where.dli_fname != nullptr) detail += ", " + std::string(where.dli_fname);
-  ::dlclose(library);
   return {"libcurl", Grade::Good, std::move(detail), ""};
 }
 

@@ -118,7 +118,7 @@ Result<void> check_run_options(RunOptions const& options) {
   if (!options.model.empty()) {
     auto slash = options.model.find('/');
     if (slash == 0 || slash == std::string::npos || slash + 1 == options.model.size()) {
-      return fail(Code::InvalidArgument, "--model takes provider/model, for example anthropic/claude-sonnet-4-5; got " + options.model);
+      return fail(Code::InvalidArgument, "--model takes provider/model, for example anthropic/claude-sonnet-4-6; got " + options.model);
     }
   }
   for (auto const& rule : options.scope) TRY(scope::parse_rule(rule, "/"));
@@ -157,6 +157,7 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
     }
     result.continuing = true;
     config = stored->config;
+    config.pod_name = name;
     label = stored->profile;
     cwd = stored->cwd;
   }

@@ -88,6 +88,7 @@ class Brain final : public llm::CallHandler {
   void run_brain_tool(uint64_t id, wire::ToolCall const& call);
   std::string permission_refusal(wire::ToolCall const& call) const;
   std::string scope_refusal(wire::ToolCall const& call) const;
+  void refuse_naming_holder(uint64_t id, wire::ToolCall const& call, std::string refusal);
   void tool_done(uint64_t id, std::string const& tool, tools::Output output, std::vector<tools::Observed> const& observed = {});
   void spawn_pod(uint64_t id, std::string const& arguments);
   void apply_scope(std::function<void(Result<void>)> done);

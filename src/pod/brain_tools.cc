@@ -18,6 +18,14 @@ std::string list_names(std::vector<tools::Definition> const& tools) {
   return result;
 }
 
+/// The `file_path` of a call, or "".
+std::string file_path_of(wire::ToolCall const& call) {
+  auto object = json::parse_object(call.arguments);
+  if (!object) return "";
+  auto const* path = object->if_contains("file_path");
+  return path != nullptr && path->is_string() ? std::string(path->as_string()) : "";
+}
+
 /// The log record that keeps what the Pod has seen of files, so that a restart does not forget it.
 wire::LogRecord observed_record(std::vector<tools::Observed> const& observed) {
   boost::json::array files;
@@ -48,7 +56,7 @@ void Brain::run_tool(uint64_t id, wire::ToolCall const& call) {
     return;
   }
   if (std::string refusal = scope_refusal(call); !refusal.empty()) {
-    tool_done(id, call.name, tools::failed({Code::PermissionDenied, refusal}));
+    refuse_naming_holder(id, call, std::move(refusal));
     return;
   }
   hands_.call(id, call.name, call.arguments, [this, id, name = call.name](tools::ToolFinished finished) {
@@ -68,13 +76,38 @@ std::string Brain::permission_refusal(wire::ToolCall const& call) const {
 
 std::string Brain::scope_refusal(wire::ToolCall const& call) const {
   if (call.name != "Read" && call.name != "Write" && call.name != "Edit") return "";
-  auto object = json::parse_object(call.arguments);
-  if (!object) return "";
-  auto const* path = object->if_contains("file_path");
-  if (path == nullptr || !path->is_string()) return "";
-  std::string text(path->as_string());
+  std::string text = file_path_of(call);
   if (!text.starts_with('/')) return "";  // the tool says what is wrong with it
   return core_.authority.refusal(text, call.name == "Read" ? scope::Permission::Read : scope::Permission::Write);
+}
+
+void Brain::refuse_naming_holder(uint64_t id, wire::ToolCall const& call, std::string refusal) {
+  using Holder = std::optional<registry::Allocation>;
+  core_.registry_worker.run<Holder>(
+      [registry = core_.registry.get(), path = file_path_of(call), self = core_.state.pod_id]() -> Holder {
+        auto resolved = scope::resolve_path(path);
+        auto rows = registry->list();
+        if (!resolved || !rows) return std::nullopt;
+        Holder holder;
+        size_t depth = 0;
+        for (auto const& row : *rows) {
+          if (row.pod_id == self || !scope::Scope::from_resolved({row.scope_allow, row.scope_deny}).decide_resolved(*resolved).permission) continue;
+          for (auto const& rule : row.scope_allow) {
+            bool writes = rule.permission == scope::Permission::Write && scope::matches(rule, *resolved);
+            if (!writes || rule.target.size() < depth) continue;
+            holder = row;  // the deepest rule is the effective one
+            depth = rule.target.size();
+          }
+        }
+        return holder;
+      },
+      [this, id, name = call.name, refusal = std::move(refusal)](Holder holder) {
+        std::string text = refusal;
+        if (holder && name != "Read") {
+          text += ". Pod `" + holder->pod_name + "` holds it now" + (holder->task.empty() ? "" : " (its task: " + text::one_line(holder->task, 80) + ")");
+        }
+        tool_done(id, name, tools::failed({Code::PermissionDenied, text}));
+      });
 }
 
 void Brain::tool_done(uint64_t id, std::string const& tool, tools::Output output, std::vector<tools::Observed> const& observed) {

@@ -31,7 +31,8 @@ Result<void> enter_lua_host(LuaLimits const& limits) {
   TRY(limit(RLIMIT_CORE, 0, 0, "core files"));
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("set no_new_privs", errno);
   // A starter that is gone already shows as the end of the socket.
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return fail_errno("set the parent-death signal", errno);
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+    return fail_errno("set the parent-death signal", errno);
   return {};
 }
 
@@ -46,7 +47,8 @@ Result<std::optional<std::string>> LineChannel::next() {
     }
     scanned = buffer_.size();
     if (scanned > limit_) {
-      return fail(Code::LimitReached, "a line on the host's socket is longer than " + std::to_string(limit_) + " bytes");
+      return fail(Code::LimitReached,
+                  "a line on the host's socket is longer than " + std::to_string(limit_) + " bytes");
     }
     char chunk[64 << 10];
     ssize_t count = ::recv(fd_, chunk, sizeof chunk, 0);

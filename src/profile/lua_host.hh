@@ -7,8 +7,9 @@
 
 #include "base/error.hh"
 
-/// What every process has in common that runs somebody's Lua (`insomnia lua …`): limits that no script can lift, and JSON lines
-/// over one inherited socket. The side that started it limits the real time, by killing it.
+/// What every process has in common that runs somebody's Lua (`insomnia lua …`): limits that no script can
+/// lift, and JSON lines over one inherited socket. The side that started it limits the real time, by killing
+/// it.
 namespace insomnia::profile {
 
 struct LuaLimits {
@@ -16,8 +17,8 @@ struct LuaLimits {
   uint64_t open_files = 16;
 };
 
-/// Puts this process under the limits: CPU time, few descriptors, no core file, no new privileges, death with the thread that
-/// started it. Call before any script is read; it cannot be undone.
+/// Puts this process under the limits: CPU time, few descriptors, no core file, no new privileges, death with
+/// the thread that started it. Call before any script is read; it cannot be undone.
 Result<void> enter_lua_host(LuaLimits const& limits = {});
 
 /// Blocking lines over a socket that it does not own.

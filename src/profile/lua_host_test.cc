@@ -37,7 +37,8 @@ int status_of(std::function<int()> body) {
 TEST(LineChannel, GivesLinesAsTheyComeAndThenTheEnd) {
   SocketPair pair;
   std::thread writer([&] {
-    for (std::string_view piece : {"on", "e\ntwo\n", "\nlast"}) (void)::send(pair.there.get(), piece.data(), piece.size(), 0);
+    for (std::string_view piece : {"on", "e\ntwo\n", "\nlast"})
+      (void)::send(pair.there.get(), piece.data(), piece.size(), 0);
     pair.there.reset();
   });
   LineChannel channel(pair.here.get());

@@ -9,8 +9,8 @@
 
 #include "base/text.hh"
 
-// Lua is compiled as C: its errors are longjmps. So everything that can raise one runs inside lua_pcall, in functions whose
-// locals have no destructors, and no C++ exception may cross a Lua frame.
+// Lua is compiled as C: its errors are longjmps. So everything that can raise one runs inside lua_pcall, in
+// functions whose locals have no destructors, and no C++ exception may cross a Lua frame.
 
 namespace insomnia::profile {
 namespace bj = boost::json;
@@ -34,8 +34,10 @@ int mark_list(lua_State* lua) {
 }
 
 int open_libraries(lua_State* lua) {
-  luaL_Reg const libraries[] = {{LUA_GNAME, luaopen_base},         {LUA_TABLIBNAME, luaopen_table},
-                                {LUA_STRLIBNAME, luaopen_string},  {LUA_MATHLIBNAME, luaopen_math},
+  luaL_Reg const libraries[] = {{LUA_GNAME, luaopen_base},
+                                {LUA_TABLIBNAME, luaopen_table},
+                                {LUA_STRLIBNAME, luaopen_string},
+                                {LUA_MATHLIBNAME, luaopen_math},
                                 {LUA_UTF8LIBNAME, luaopen_utf8}};
   for (luaL_Reg const& library : libraries) {
     luaL_requiref(lua, library.name, library.func, 1);
@@ -122,14 +124,16 @@ std::string_view string_at(lua_State* lua, int index) {
 }
 
 std::unexpected<Error> refuse(std::string const& where, std::string_view why) {
-  return fail(Code::InvalidArgument, (where.empty() ? "the value" : "`" + where + "`") + " " + std::string(why));
+  return fail(Code::InvalidArgument,
+              (where.empty() ? "the value" : "`" + where + "`") + " " + std::string(why));
 }
 
 Result<bj::value> number_at(lua_State* lua, int index, std::string const& where) {
   if (lua_isinteger(lua, index)) return bj::value(static_cast<int64_t>(lua_tointeger(lua, index)));
   double number = lua_tonumber(lua, index);
   if (!std::isfinite(number)) return refuse(where, "is not a finite number");
-  if (std::trunc(number) == number && std::fabs(number) < 9e15) return bj::value(static_cast<int64_t>(number));
+  if (std::trunc(number) == number && std::fabs(number) < 9e15)
+    return bj::value(static_cast<int64_t>(number));
   return bj::value(number);
 }
 
@@ -154,7 +158,8 @@ Result<bj::value> list_at(lua_State* lua, int table, size_t count, std::string c
   }
   size_t entries = 0;
   for (lua_pushnil(lua); lua_next(lua, table) != 0; lua_pop(lua, 1)) ++entries;
-  if (entries != count) return refuse(where, "has list items and also other keys, or holes between the items");
+  if (entries != count)
+    return refuse(where, "has list items and also other keys, or holes between the items");
   return list;
 }
 
@@ -199,13 +204,16 @@ Result<bj::value> json_at(lua_State* lua, int index, std::string const& where, i
       return object_at(lua, index, where, depth);
     }
     default:
-      return refuse(where, "is a " + std::string(lua_typename(lua, lua_type(lua, index))) + ", which is no data");
+      return refuse(where,
+                    "is a " + std::string(lua_typename(lua, lua_type(lua, index))) + ", which is no data");
   }
 }
 
 }  // namespace
 
-void LuaState::Closer::operator()(lua_State* state) const { lua_close(state); }
+void LuaState::Closer::operator()(lua_State* state) const {
+  lua_close(state);
+}
 
 void* LuaState::allocate(void* memory, void* block, size_t old_size, size_t new_size) {
   auto& budget = *static_cast<Memory*>(memory);
@@ -248,10 +256,12 @@ Result<void> LuaState::pcall(int arguments, int results) {
     lua_remove(lua, function);
     return {};
   }
-  std::string message = lua_type(lua, -1) == LUA_TSTRING ? text::to_utf8(string_at(lua, -1)) : "unknown Lua error";
+  std::string message =
+      lua_type(lua, -1) == LUA_TSTRING ? text::to_utf8(string_at(lua, -1)) : "unknown Lua error";
   lua_settop(lua, base);
   if (status != LUA_ERRMEM) return fail(Code::InvalidArgument, std::move(message));
-  return fail(Code::LimitReached, "not enough memory: a script may use " + std::to_string(memory_->limit >> 20) +
+  return fail(Code::LimitReached, "not enough memory: a script may use " +
+                                      std::to_string(memory_->limit >> 20) +
                                       " MiB (endless recursion ends like this, too)");
 }
 
@@ -276,7 +286,9 @@ Result<void> LuaState::push(bj::value const& value) {
   return pcall(1, 1);
 }
 
-Result<void> LuaState::call(int arguments) { return pcall(arguments, 1); }
+Result<void> LuaState::call(int arguments) {
+  return pcall(arguments, 1);
+}
 
 Result<bj::value> LuaState::pop_json() {
   lua_State* lua = state_.get();

@@ -15,9 +15,10 @@ namespace insomnia::profile {
 /// What one interpreter may allocate.
 inline constexpr size_t kLuaMemoryLimit = 64u << 20;
 
-/// One sandboxed Lua 5.4 interpreter: base, table, string, math and utf8, without anything that loads code, reads files or
-/// touches the process. Values go in and out as JSON through Lua's own stack; an operation that fails leaves the stack as it
-/// was before its arguments. Time is not limited here: see lua_host.hh. Passive, for one thread.
+/// One sandboxed Lua 5.4 interpreter: base, table, string, math and utf8, without anything that loads code,
+/// reads files or touches the process. Values go in and out as JSON through Lua's own stack; an operation
+/// that fails leaves the stack as it was before its arguments. Time is not limited here: see lua_host.hh.
+/// Passive, for one thread.
 class LuaState {
  public:
   /// Fails when even the libraries do not fit into `memory_limit` bytes.
@@ -25,20 +26,21 @@ class LuaState {
   LuaState(LuaState&&) noexcept = default;
   LuaState& operator=(LuaState&&) noexcept = default;
 
-  /// Compiles and runs `source` (text, never bytecode) and pushes its first result. `name` stands before the line number in
-  /// error texts.
+  /// Compiles and runs `source` (text, never bytecode) and pushes its first result. `name` stands before the
+  /// line number in error texts.
   Result<void> run(std::string const& name, std::string_view source);
 
   /// Pushes a value. Lists get a mark, so that an empty one comes back as a list; null is nil.
   Result<void> push(boost::json::value const& value);
 
-  /// Replaces the function under the `arguments` topmost values, and them, by its first result. The error's text is Lua's,
-  /// with file, line and traceback.
+  /// Replaces the function under the `arguments` topmost values, and them, by its first result. The error's
+  /// text is Lua's, with file, line and traceback.
   Result<void> call(int arguments);
 
-  /// Pops the topmost value. A table with list items, or marked by list(), is a list; any other one, also an empty one, an
-  /// object with sorted keys. Whole floats become integers, malformed UTF-8 is replaced. Functions and the like, keys that are not strings,
-  /// tables that mix both forms and tables deeper than 100 are errors that say where.
+  /// Pops the topmost value. A table with list items, or marked by list(), is a list; any other one, also an
+  /// empty one, an object with sorted keys. Whole floats become integers, malformed UTF-8 is replaced.
+  /// Functions and the like, keys that are not strings, tables that mix both forms and tables deeper than 100
+  /// are errors that say where.
   Result<boost::json::value> pop_json();
 
  private:

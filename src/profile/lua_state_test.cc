@@ -27,27 +27,34 @@ std::string round_trip(std::string_view text) {
 }
 
 TEST(LuaState, ValuesComeBackAsTheyWentIn) {
-  for (std::string_view text :
-       {"null", "true", "-7", "1.5E0", R"("a\u0000b ü")", "[]", "{}", R"([1,[],{"a":[]},{}])", R"({"a":{"b":[false,"x"]}})"}) {
+  for (std::string_view text : {"null", "true", "-7", "1.5E0", R"("a\u0000b ü")", "[]", "{}",
+                                R"([1,[],{"a":[]},{}])", R"({"a":{"b":[false,"x"]}})"}) {
     EXPECT_EQ(round_trip(text), text);
   }
 }
 
-TEST(LuaState, NullInAnObjectIsAnAbsentField) { EXPECT_EQ(round_trip(R"({"a":null,"b":1})"), R"({"b":1})"); }
+TEST(LuaState, NullInAnObjectIsAnAbsentField) {
+  EXPECT_EQ(round_trip(R"({"a":null,"b":1})"), R"({"b":1})");
+}
 
-TEST(LuaState, WholeFloatsBecomeIntegers) { EXPECT_EQ(evaluate("return {10 / 2, 2^40, 0.5}"), "[5,1099511627776,5E-1]"); }
+TEST(LuaState, WholeFloatsBecomeIntegers) {
+  EXPECT_EQ(evaluate("return {10 / 2, 2^40, 0.5}"), "[5,1099511627776,5E-1]");
+}
 
 TEST(LuaState, AnEmptyTableIsAnObjectUnlessItIsMarkedAsAList) {
   EXPECT_EQ(evaluate("return {a = {}, b = list {}}"), R"({"a":{},"b":[]})");
 }
 
-TEST(LuaState, MalformedUtf8IsReplaced) { EXPECT_EQ(evaluate(R"(return "a\xffz")"), "\"a\uFFFDz\""); }
+TEST(LuaState, MalformedUtf8IsReplaced) {
+  EXPECT_EQ(evaluate(R"(return "a\xffz")"), "\"a\uFFFDz\"");
+}
 
 TEST(LuaState, WhatIsNoDataIsRefusedWithItsPlace) {
   EXPECT_EQ(evaluate("return {a = {b = print}}"), "`a.b` is a function, which is no data");
   EXPECT_EQ(evaluate("return {{}, {[1.5] = 1}}"), "`[2]` has a key that is not a string");
   EXPECT_EQ(evaluate("return {x = 0/0}"), "`x` is not a finite number");
-  EXPECT_EQ(evaluate("return {l = {1, 2, k = 3}}"), "`l` has list items and also other keys, or holes between the items");
+  EXPECT_EQ(evaluate("return {l = {1, 2, k = 3}}"),
+            "`l` has list items and also other keys, or holes between the items");
   EXPECT_NE(evaluate("local t = {} t.t = t return t").find("contains itself"), std::string::npos);
 }
 
@@ -68,11 +75,14 @@ TEST(LuaState, TheStackIsBalancedAfterErrors) {
 }
 
 TEST(LuaState, NothingThatLoadsCodeOrTouchesTheMachineIsThere) {
-  EXPECT_EQ(evaluate("local n = list {} for _, k in ipairs {'os','io','debug','package','require','coroutine','load','loadfile',"
+  EXPECT_EQ(evaluate("local n = list {} for _, k in ipairs "
+                     "{'os','io','debug','package','require','coroutine','load','loadfile',"
                      "'dofile','collectgarbage'} do if _G[k] ~= nil then n[#n + 1] = k end end return n"),
             "[]");
-  EXPECT_EQ(evaluate("return {s = ('x'):rep(2), m = math.max(1, 2), u = utf8.len('ü'), t = table.concat({'a', 'b'})}"),
-            R"({"m":2,"s":"xx","t":"ab","u":1})");
+  EXPECT_EQ(
+      evaluate(
+          "return {s = ('x'):rep(2), m = math.max(1, 2), u = utf8.len('ü'), t = table.concat({'a', 'b'})}"),
+      R"({"m":2,"s":"xx","t":"ab","u":1})");
 }
 
 TEST(LuaState, BytecodeIsRefused) {
@@ -110,7 +120,8 @@ TEST(LuaState, TooLittleMemoryForTheLibrariesIsAnError) {
 }
 
 TEST(LuaState, EndlessRecursionIsAnError) {
-  EXPECT_NE(evaluate("local function f() return 1 + f() end return f()").find("endless recursion"), std::string::npos);
+  EXPECT_NE(evaluate("local function f() return 1 + f() end return f()").find("endless recursion"),
+            std::string::npos);
 }
 
 }  // namespace

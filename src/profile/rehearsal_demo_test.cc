@@ -24,10 +24,13 @@ struct ToolAnswer {
   bool is_error = false;
 };
 
-std::string resource(std::string const& path) { return std::string(base::find_resource("demo/project/" + path).value()); }
+std::string resource(std::string const& path) {
+  return std::string(base::find_resource("demo/project/" + path).value());
+}
 
 std::string message(std::string_view role, std::string_view text) {
-  return json::dump(bj::object{{"kind", "message"}, {"role", role}, {"content", {{{"kind", "text"}, {"text", text}}}}});
+  return json::dump(
+      bj::object{{"kind", "message"}, {"role", role}, {"content", {{{"kind", "text"}, {"text", text}}}}});
 }
 
 /// One turn of the model, put together from its stream.
@@ -47,7 +50,9 @@ class Stage {
 
   explicit Stage(std::string_view task) { items_.push_back(message("user", task)); }
 
-  void notify(std::string_view text) { items_.push_back(message("system", "[Notification]\n" + std::string(text) + "\n\nGo on.")); }
+  void notify(std::string_view text) {
+    items_.push_back(message("system", "[Notification]\n" + std::string(text) + "\n\nGo on."));
+  }
 
   /// The text of the last turn.
   std::string run() {
@@ -56,8 +61,10 @@ class Stage {
       transcript += turn.text + "\n";
       if (!turn.text.empty()) items_.push_back(message("assistant", turn.text));
       for (auto const& call : turn.calls) {
-        items_.push_back(json::dump(bj::object{
-            {"kind", "tool_call"}, {"call_id", call.id}, {"name", call.name}, {"arguments", json::dump(call.arguments)}}));
+        items_.push_back(json::dump(bj::object{{"kind", "tool_call"},
+                                               {"call_id", call.id},
+                                               {"name", call.name},
+                                               {"arguments", json::dump(call.arguments)}}));
       }
       for (auto const& call : turn.calls) answer(call);
       if (turn.calls.empty()) return turn.text;
@@ -75,11 +82,13 @@ class Stage {
     std::string joined, names;
     for (auto const& item : items_) joined += (joined.empty() ? "" : ",") + item;
     for (auto const& [name, tool] : tools) names += (names.empty() ? "\"" : ",\"") + name + "\"";
-    std::string request = R"({"id":")" + std::to_string(items_.size()) + R"(","system":"You are `x`.","model":"demo","items":[)" +
-                          joined + R"(],"tools":[)" + names + "]}";
+    std::string request = R"({"id":")" + std::to_string(items_.size()) +
+                          R"(","system":"You are `x`.","model":"demo","items":[)" + joined +
+                          R"(],"tools":[)" + names + "]}";
     auto source = base::find_resource("rehearsal/demo.lua");
     Turn turn;
-    for (auto const& line : rehearse_call({.name = "demo.lua", .source = std::string(*source)}, request)) read(line.text, turn);
+    for (auto const& line : rehearse_call({.name = "demo.lua", .source = std::string(*source)}, request))
+      read(line.text, turn);
     return turn;
   }
 
@@ -103,7 +112,8 @@ class Stage {
 
   void answer(Turn::Call const& call) {
     auto tool = tools.find(call.name);
-    ToolAnswer result = tool == tools.end() ? ToolAnswer{"unknown tool " + call.name, "", true} : tool->second(call.arguments);
+    ToolAnswer result = tool == tools.end() ? ToolAnswer{"unknown tool " + call.name, "", true}
+                                            : tool->second(call.arguments);
     bj::object item{{"kind", "tool_result"}, {"call_id", call.id}, {"summary", result.summary}};
     if (!result.content.empty()) item["content"] = result.content;
     if (result.is_error) item["is_error"] = true;
@@ -124,19 +134,25 @@ std::string field(bj::object const& arguments, std::string_view key) {
 class Project {
  public:
   Project(Stage& stage, std::string writable) : writable_(std::move(writable)) {
-    for (std::string name : {"README.md", "parser/csv.cc", "parser/csv_test.cc", "stats/stats.cc", "stats/stats_test.cc"}) {
+    for (std::string name :
+         {"README.md", "parser/csv.cc", "parser/csv_test.cc", "stats/stats.cc", "stats/stats_test.cc"}) {
       files[std::string(kRoot) + "/" + name] = resource(name);
     }
     stage.tools["Read"] = [this](auto const& a) { return read(field(a, "file_path")); };
     stage.tools["Glob"] = [](auto const&) { return ToolAnswer{"Found 9 file(s) matching **/*", "…"}; };
-    stage.tools["Edit"] = [this](auto const& a) { return edit(field(a, "file_path"), field(a, "old_string"), field(a, "new_string")); };
-    stage.tools["Write"] = [this](auto const& a) { return write(field(a, "file_path"), field(a, "content")); };
+    stage.tools["Edit"] = [this](auto const& a) {
+      return edit(field(a, "file_path"), field(a, "old_string"), field(a, "new_string"));
+    };
+    stage.tools["Write"] = [this](auto const& a) {
+      return write(field(a, "file_path"), field(a, "content"));
+    };
     stage.tools["Bash"] = [this](auto const& a) { return bash(field(a, "command")); };
   }
 
   std::string& file(std::string const& name) { return files[std::string(kRoot) + "/" + name]; }
   void repair() {
-    for (auto const& [name, wrong, right] : kRepairs) file(name) = text::replace_all(file(name), wrong, right);
+    for (auto const& [name, wrong, right] : kRepairs)
+      file(name) = text::replace_all(file(name), wrong, right);
   }
 
   std::map<std::string, std::string> files;
@@ -148,7 +164,8 @@ class Project {
   };
   inline static std::vector<Repair> const kRepairs = {
       {"parser/csv.cc", "if (!field.empty()) fields.push", "fields.push"},
-      {"stats/stats.cc", "  return values[middle];", "  if (values.size() % 2 == 0) return 0;\n  return values[middle];"}};
+      {"stats/stats.cc", "  return values[middle];",
+       "  if (values.size() % 2 == 0) return 0;\n  return values[middle];"}};
 
   ToolAnswer read(std::string const& path) {
     auto found = files.find(path);
@@ -163,12 +180,15 @@ class Project {
     return {"Read " + std::to_string(number) + " line(s) from " + path, content};
   }
 
-  bool refused(std::string const& path) const { return !path.starts_with(std::string(kRoot) + "/" + writable_); }
+  bool refused(std::string const& path) const {
+    return !path.starts_with(std::string(kRoot) + "/" + writable_);
+  }
 
   ToolAnswer edit(std::string const& path, std::string const& from, std::string const& to) {
     if (refused(path)) return {"Tool execution failed: path is read-only in this scope: " + path, "", true};
     size_t at = files[path].find(from);
-    if (at == std::string::npos) return {"Tool execution failed: string not found in file: " + path, "", true};
+    if (at == std::string::npos)
+      return {"Tool execution failed: string not found in file: " + path, "", true};
     files[path].replace(at, from.size(), to);
     return {"Edited " + path + " (1 replacement)", "…"};
   }
@@ -191,7 +211,8 @@ class Project {
       failed = failed || !good;
       output += "./x_test\n" + name + (good ? ": all tests passed\n" : ": FAIL something is 3, wanted 2.5\n");
     };
-    if (parser || all) part("parser", file("parser/csv.cc").find("if (!field.empty()) fields.push") == std::string::npos);
+    if (parser || all)
+      part("parser", file("parser/csv.cc").find("if (!field.empty()) fields.push") == std::string::npos);
     if (stats || all) part("stats", file("stats/stats.cc").find("size() % 2 == 0") != std::string::npos);
     return {"$ " + command + (failed ? " (exit 2)" : ""), output, failed};
   }
@@ -199,7 +220,9 @@ class Project {
   std::string writable_;
 };
 
-std::string parent_task() { return "Repair the C++ project in `" + std::string(kRoot) + "`: its tests fail."; }
+std::string parent_task() {
+  return "Repair the C++ project in `" + std::string(kRoot) + "`: its tests fail.";
+}
 std::string child_task(std::string const& part) {
   std::string folder = std::string(kRoot) + "/" + part;
   return "Repair the folder `" + folder + "` of the project `" + std::string(kRoot) + "`: its tests fail.";
@@ -218,7 +241,8 @@ std::vector<std::string> call_names(Stage const& stage) {
 void play_children(Stage& stage, Project& project) {
   stage.tools["SpawnPod"] = [](auto const& a) { return ToolAnswer{"spawned " + field(a, "name"), ""}; };
   stage.tools["ReadPodOutput"] = [](auto const& a) {
-    return ToolAnswer{"`" + field(a, "name") + "` is idle; 3 new line(s)", "I look.\n\nReport: " + field(a, "name") + " did it."};
+    return ToolAnswer{"`" + field(a, "name") + "` is idle; 3 new line(s)",
+                      "I look.\n\nReport: " + field(a, "name") + " did it."};
   };
   stage.tools["StopPod"] = [&project](auto const& a) {
     project.repair();
@@ -239,14 +263,17 @@ TEST(DemoScript, TheParentStartsTwoPodsInOneTurnAndWaitsForBoth) {
                        bj::object{{"target", root + "/stats"}, {"permission", "write"}}}));
   EXPECT_EQ(field(stage.turns[2].calls[0].arguments, "name"), "fix-parser");
   EXPECT_EQ(field(stage.turns[2].calls[0].arguments, "profile"), "inherit");
-  EXPECT_TRUE(field(stage.turns[2].calls[0].arguments, "task").starts_with("Repair the folder `" + root + "/parser` of the project `" + root + "`: "));
+  EXPECT_TRUE(field(stage.turns[2].calls[0].arguments, "task")
+                  .starts_with("Repair the folder `" + root + "/parser` of the project `" + root + "`: "));
 
   stage.notify("pod `fix-stats` finished a turn");
   EXPECT_EQ(stage.run(), "`fix-parser` is still at work. I wait.");
   stage.notify("pod `fix-parser` finished a turn");
-  EXPECT_EQ(stage.run(), "All tests pass.\n- `fix-parser`: fix-parser did it.\n- `fix-stats`: fix-stats did it.");
-  EXPECT_EQ(call_names(stage), (std::vector<std::string>{"Glob+Read", "Bash", "SpawnPod+SpawnPod", "ReadPodOutput+ReadPodOutput",
-                                                         "StopPod+StopPod", "Bash"}));
+  EXPECT_EQ(stage.run(),
+            "All tests pass.\n- `fix-parser`: fix-parser did it.\n- `fix-stats`: fix-stats did it.");
+  EXPECT_EQ(call_names(stage),
+            (std::vector<std::string>{"Glob+Read", "Bash", "SpawnPod+SpawnPod", "ReadPodOutput+ReadPodOutput",
+                                      "StopPod+StopPod", "Bash"}));
 }
 
 TEST(DemoScript, ChildrenThatEndAtOnceAreNotWaitedFor) {
@@ -313,8 +340,8 @@ TEST(DemoScript, AChildRepairsItsFolder) {
   Stage stage(child_task("parser"));
   Project project(stage, "parser");
   std::string report = stage.run();
-  EXPECT_EQ(report, "Report: the last field of a line was dropped when it was empty; I changed " + std::string(kRoot) +
-                        "/parser/csv.cc and the tests of parser pass.");
+  EXPECT_EQ(report, "Report: the last field of a line was dropped when it was empty; I changed " +
+                        std::string(kRoot) + "/parser/csv.cc and the tests of parser pass.");
   EXPECT_EQ(call_names(stage), (std::vector<std::string>{"Read+Read", "Bash", "Edit", "Bash"}));
 }
 
@@ -322,7 +349,8 @@ TEST(DemoScript, TheStatsChildIsRefusedTheOtherFolderAndSaysSo) {
   Stage stage(child_task("stats"));
   Project project(stage, "stats");
   std::string report = stage.run();
-  EXPECT_EQ(call_names(stage), (std::vector<std::string>{"Read+Read", "Bash", "Edit", "Bash", "Read", "Write"}));
+  EXPECT_EQ(call_names(stage),
+            (std::vector<std::string>{"Read+Read", "Bash", "Edit", "Bash", "Read", "Write"}));
   EXPECT_NE(report.find("the tests of stats pass. I also tried to write " + std::string(kRoot) +
                         "/parser/csv.cc, which was refused (Tool execution failed: path is read-only"),
             std::string::npos)

@@ -86,12 +86,14 @@ Result<Call> decode_call(std::string_view request_json) {
   bj::object request = TRY(json::parse_object(request_json));
   json::Reader reader(request, "request");
   Call call;
-  call.info = {.id = reader.string("id"), .model = reader.string("model"), .input_bytes = request_json.size()};
+  call.info = {
+      .id = reader.string("id"), .model = reader.string("model"), .input_bytes = request_json.size()};
   bj::array items;
   ItemPainter painter;
   if (bj::array const* raw = reader.require_array("items")) {
     for (bj::value const& item : *raw) {
-      if (!item.is_object()) return fail(Code::InvalidArgument, "request.items holds something that is no object");
+      if (!item.is_object())
+        return fail(Code::InvalidArgument, "request.items holds something that is no object");
       items.push_back(TRY(painter.paint(item.get_object())));
     }
   }

@@ -15,12 +15,13 @@ struct RehearsalScript {
   std::string source;
 };
 
-/// One model call: gives the script the conversation in `request_json` (the object of a `request` line) and returns the stream
-/// of its reply. Each call has an interpreter of its own, so that a script remembers nothing but the conversation. Errors of the
-/// script are part of the stream.
+/// One model call: gives the script the conversation in `request_json` (the object of a `request` line) and
+/// returns the stream of its reply. Each call has an interpreter of its own, so that a script remembers
+/// nothing but the conversation. Errors of the script are part of the stream.
 std::vector<PacedLine> rehearse_call(RehearsalScript const& script, std::string_view request_json);
 
-/// Answers calls on `socket_fd` until the other side closes. The exit code: 0, or 1 when the other side breaks the protocol.
+/// Answers calls on `socket_fd` until the other side closes. The exit code: 0, or 1 when the other side
+/// breaks the protocol.
 int serve_rehearsal(int socket_fd);
 
 /// The process of the hidden subcommand `insomnia lua rehearsal`: limits itself, then serves.

@@ -16,7 +16,9 @@ namespace {
 
 std::string const kFixtures = std::string(INSOMNIA_SOURCE_DIR) + "/src/profile/testdata/rehearsal/";
 
-std::string fixture(std::string const& name) { return *io::read_file(kFixtures + name); }
+std::string fixture(std::string const& name) {
+  return *io::read_file(kFixtures + name);
+}
 
 std::string user(std::string_view text) {
   return json::dump(boost::json::object{
@@ -30,10 +32,12 @@ std::string assistant(std::string_view text) {
   return json::dump(boost::json::object{
       {"kind", "message"}, {"role", "assistant"}, {"content", {{{"kind", "text"}, {"text", text}}}}});
 }
-std::string const kBashCall = R"({"kind":"tool_call","call_id":"c1","name":"Bash","arguments":"{\"command\":\"ls\"}"})";
+std::string const kBashCall =
+    R"({"kind":"tool_call","call_id":"c1","name":"Bash","arguments":"{\"command\":\"ls\"}"})";
 std::string const kBashResult = R"({"kind":"tool_result","call_id":"c1","summary":"$ ls","content":"a\nb"})";
 
-std::string request(std::vector<std::string> const& items, std::string_view system = "You are the Pod `alpha`.") {
+std::string request(std::vector<std::string> const& items,
+                    std::string_view system = "You are the Pod `alpha`.") {
   std::string joined;
   for (std::string const& item : items) joined += (joined.empty() ? "" : ",") + item;
   return R"({"id":"r1","system":)" + json::dump(boost::json::value(system)) + R"(,"items":[)" + joined +
@@ -49,10 +53,12 @@ std::string joined(std::vector<PacedLine> const& lines) {
 /// All the text that the script says, or the message of the failure.
 std::string spoken(std::string_view source, std::string const& request_json) {
   std::string text;
-  for (PacedLine const& line : rehearse_call({.name = "t.lua", .source = std::string(source)}, request_json)) {
+  for (PacedLine const& line :
+       rehearse_call({.name = "t.lua", .source = std::string(source)}, request_json)) {
     auto object = *json::parse_object(line.text);
     if (object.contains("delta")) text += std::string(object["delta"].as_object()["text"].as_string());
-    if (object.contains("error")) text += "error: " + std::string(object["error"].as_object()["message"].as_string());
+    if (object.contains("error"))
+      text += "error: " + std::string(object["error"].as_object()["message"].as_string());
   }
   return text;
 }
@@ -65,8 +71,9 @@ TEST(Rehearsal, StreamsAReplyAsTheFixtureSays) {
 }
 
 TEST(Rehearsal, AScriptSeesTheConversation) {
-  std::vector<std::string> items = {user("first"), assistant("hm"), user("say ü"), kBashCall, kBashResult,
-                                    system_item("[Notification]\npod `kid` finished a turn")};
+  std::vector<std::string> items = {user("first"), assistant("hm"),
+                                    user("say ü"), kBashCall,
+                                    kBashResult,   system_item("[Notification]\npod `kid` finished a turn")};
   EXPECT_EQ(spoken(R"lua(return function(c)
     local r = c.last_results[1]
     return table.concat({c.pod, c.task, c.last_user, c.turn, #c.items, r.name, r.arguments.command, r.content, tostring(r.is_error),
@@ -79,10 +86,11 @@ TEST(Rehearsal, AScriptSeesTheConversation) {
 }
 
 TEST(Rehearsal, RefusalsMissingArgumentsAndReasoningAreItemsToo) {
-  std::vector<std::string> items = {R"({"kind":"message","role":"assistant","content":[{"kind":"refusal","refusal":"no"}]})",
-                                    R"({"kind":"reasoning","text":"why"})",
-                                    R"({"kind":"tool_call","call_id":"c","name":"X","arguments":"[1"})",
-                                    R"({"kind":"tool_result","call_id":"c","summary":"bad","is_error":true})"};
+  std::vector<std::string> items = {
+      R"({"kind":"message","role":"assistant","content":[{"kind":"refusal","refusal":"no"}]})",
+      R"({"kind":"reasoning","text":"why"})",
+      R"({"kind":"tool_call","call_id":"c","name":"X","arguments":"[1"})",
+      R"({"kind":"tool_result","call_id":"c","summary":"bad","is_error":true})"};
   EXPECT_EQ(spoken(R"lua(return function(c)
     local i = c.items
     return table.concat({i[1].text, i[2].text, tostring(next(i[3].arguments)), i[4].text, tostring(i[4].is_error)}, "|") end)lua",
@@ -102,8 +110,10 @@ TEST(Rehearsal, RolesAreChosenByThePodsName) {
   EXPECT_EQ(spoken(script, request({}, "You are the Pod `alpha`.")), "exact");
   EXPECT_EQ(spoken(script, request({}, "Pod name: alto")), "prefix");
   EXPECT_EQ(spoken(script, request({}, "none")), "default");
-  EXPECT_TRUE(spoken("return {x = print}", request({}))
-                  .starts_with("error: rehearsal script t.lua: the script has no role for the Pod `alpha` and no `default`"));
+  EXPECT_TRUE(
+      spoken("return {x = print}", request({}))
+          .starts_with(
+              "error: rehearsal script t.lua: the script has no role for the Pod `alpha` and no `default`"));
 }
 
 constexpr std::string_view kSteps = R"(return rehearse {
@@ -130,8 +140,8 @@ TEST(Rehearsal, StepsFollowTheConversation) {
 }
 
 TEST(Rehearsal, FinishEndsTheSteps) {
-  std::vector<std::string> items = {user("go"), kBashCall,
-                                    R"({"kind":"tool_result","call_id":"c1","summary":"no","is_error":true})"};
+  std::vector<std::string> items = {
+      user("go"), kBashCall, R"({"kind":"tool_result","call_id":"c1","summary":"no","is_error":true})"};
   EXPECT_EQ(spoken(kSteps, request(items)), "broken");
   items.insert(items.end(), {assistant("broken"), user("again")});
   EXPECT_EQ(spoken(kSteps, request(items)), "nothing left");
@@ -144,32 +154,44 @@ TEST(Rehearsal, ATurnThatBrokeOffIsTheSameTurnAgain) {
 }
 
 TEST(Rehearsal, ErrorsOfAScriptNameFileAndLine) {
-  EXPECT_EQ(spoken("return {\n", request({})), "error: rehearsal script t.lua: t.lua:2: unexpected symbol near <eof>");
-  EXPECT_TRUE(spoken("return function(c)\n error('oops') end", request({})).starts_with("error: rehearsal script t.lua: t.lua:2: oops"));
+  EXPECT_EQ(spoken("return {\n", request({})),
+            "error: rehearsal script t.lua: t.lua:2: unexpected symbol near <eof>");
+  EXPECT_TRUE(spoken("return function(c)\n error('oops') end", request({}))
+                  .starts_with("error: rehearsal script t.lua: t.lua:2: oops"));
   EXPECT_TRUE(spoken("return 5", request({}))
-                  .starts_with("error: rehearsal script t.lua: the script must return a function, rehearse { … } or a table of these "
+                  .starts_with("error: rehearsal script t.lua: the script must return a function, rehearse { "
+                               "… } or a table of these "
                                "by role, not a number value"));
   EXPECT_EQ(spoken("return function() end", request({})),
-            "error: rehearsal script t.lua: the script returned nothing where a reply is wanted: return say(\"…\"), or {} for an "
+            "error: rehearsal script t.lua: the script returned nothing where a reply is wanted: return "
+            "say(\"…\"), or {} for an "
             "empty reply");
-  EXPECT_TRUE(spoken("return rehearse { say 'x' }", request({})).find("step 1 is a table, not a function") != std::string::npos);
+  EXPECT_TRUE(spoken("return rehearse { say 'x' }", request({})).find("step 1 is a table, not a function") !=
+              std::string::npos);
   EXPECT_EQ(spoken("return function() return { txt = 'x' } end", request({})),
-            "error: rehearsal script t.lua: reply part 1 has none of text, thinking, tool, error, pace, cut, stop, but `txt`");
-  EXPECT_NE(spoken("return function() return call('Read', {'x'}) end", request({})).find("reply part 1.arguments"), std::string::npos);
+            "error: rehearsal script t.lua: reply part 1 has none of text, thinking, tool, error, pace, cut, "
+            "stop, but `txt`");
+  EXPECT_NE(
+      spoken("return function() return call('Read', {'x'}) end", request({})).find("reply part 1.arguments"),
+      std::string::npos);
 }
 
 TEST(Rehearsal, AMemoryBombIsAnErrorOfTheScript) {
-  EXPECT_NE(spoken("return function() return ('x'):rep(1 << 28) end", request({})).find("not enough memory"), std::string::npos);
+  EXPECT_NE(spoken("return function() return ('x'):rep(1 << 28) end", request({})).find("not enough memory"),
+            std::string::npos);
 }
 
 TEST(Rehearsal, FailuresKnowWhetherToTryAgain) {
   auto failure = [](std::string_view expression) {
-    auto lines = rehearse_call({.name = "t", .source = "return function() return " + std::string(expression) + " end"}, request({}));
+    auto lines = rehearse_call(
+        {.name = "t", .source = "return function() return " + std::string(expression) + " end"}, request({}));
     return lines.back().text;
   };
-  EXPECT_EQ(failure("fail{status=529, message='busy', retry_after_ms=50, api_code='overloaded'}"),
-            R"({"error":{"message":"busy","retryable":true,"status":529,"api_code":"overloaded","retry_after_ms":50}})");
-  EXPECT_EQ(failure("fail{status=400}"), R"({"error":{"message":"the script failed this call","retryable":false,"status":400}})");
+  EXPECT_EQ(
+      failure("fail{status=529, message='busy', retry_after_ms=50, api_code='overloaded'}"),
+      R"({"error":{"message":"busy","retryable":true,"status":529,"api_code":"overloaded","retry_after_ms":50}})");
+  EXPECT_EQ(failure("fail{status=400}"),
+            R"({"error":{"message":"the script failed this call","retryable":false,"status":400}})");
   EXPECT_EQ(failure("fail 'lost'"), R"({"error":{"message":"lost","retryable":true}})");
   EXPECT_EQ(failure("fail{message='x', retryable=false}"), R"({"error":{"message":"x","retryable":false}})");
   EXPECT_NE(failure("fail{stats=4}").find("stats"), std::string::npos);
@@ -184,10 +206,12 @@ TEST(RehearsalReply, AFailureOrACutEndsTheStream) {
 {"block_stop":{"index":0}}
 {"error":{"message":"x","retryable":false}}
 )");
-  EXPECT_EQ(joined(render_reply({CutPart{}, TextPart{"b"}}, call)), R"({"started":{"request_id":"r","model":"m"}}
+  EXPECT_EQ(joined(render_reply({CutPart{}, TextPart{"b"}}, call)),
+            R"({"started":{"request_id":"r","model":"m"}}
 {"end":{}}
 )");
-  EXPECT_EQ(joined(render_reply({StopPart{"max_tokens"}}, call)), R"({"started":{"request_id":"r","model":"m"}}
+  EXPECT_EQ(joined(render_reply({StopPart{"max_tokens"}}, call)),
+            R"({"started":{"request_id":"r","model":"m"}}
 {"usage":{"input_tokens":2,"output_tokens":0}}
 {"stopped":{"reason":"max_tokens"}}
 {"completed":{}}
@@ -196,7 +220,8 @@ TEST(RehearsalReply, AFailureOrACutEndsTheStream) {
 }
 
 TEST(RehearsalReply, PaceSetsChunksAndPauses) {
-  auto lines = render_reply({PacePart{.chunk_bytes = 3, .delay_ms = 7}, TextPart{"aüü€"}, PacePart{.chunk_bytes = 1}, TextPart{"€"}},
+  auto lines = render_reply({PacePart{.chunk_bytes = 3, .delay_ms = 7}, TextPart{"aüü€"},
+                             PacePart{.chunk_bytes = 1}, TextPart{"€"}},
                             {.id = "r", .model = "m"});
   std::vector<PacedLine> deltas;
   for (PacedLine const& line : lines) {
@@ -253,16 +278,19 @@ TEST_F(Served, AnswersCallAfterCall) {
   LineChannel channel(here_.get());
   ASSERT_TRUE(channel.send(
       R"({"script":{"name":"s.lua","source":"return function(c) if c.last_user == 'bad' then error('no') end return 'hi' end"}})"));
-  EXPECT_EQ(call(channel, request({user("x")})), "started block_start delta block_stop usage stopped completed end ");
+  EXPECT_EQ(call(channel, request({user("x")})),
+            "started block_start delta block_stop usage stopped completed end ");
   EXPECT_EQ(call(channel, request({user("bad")})), "error ");
-  EXPECT_EQ(call(channel, request({user("x")})), "started block_start delta block_stop usage stopped completed end ");
+  EXPECT_EQ(call(channel, request({user("x")})),
+            "started block_start delta block_stop usage stopped completed end ");
   EXPECT_EQ(call(channel, R"({"id":"r"})"), "error ");
   EXPECT_EQ(finish(), 0);
 }
 
 TEST_F(Served, EndsWhenTheCallerLeavesDuringAPause) {
   LineChannel channel(here_.get());
-  ASSERT_TRUE(channel.send(R"({"script":{"name":"s","source":"return function() return {pace{delay_ms=600000}, 'x'} end"}})"));
+  ASSERT_TRUE(channel.send(
+      R"({"script":{"name":"s","source":"return function() return {pace{delay_ms=600000}, 'x'} end"}})"));
   ASSERT_TRUE(channel.send(R"({"request":)" + request({}) + "}"));
   EXPECT_TRUE((**channel.next()).starts_with(R"({"started")"));
   EXPECT_EQ(finish(), 0);

@@ -27,8 +27,10 @@ Result<ReplyPart> decode_fail(bj::object const& object) {
   FailPart part{.message = reader.string_or("message", "the script failed this call"),
                 .status = reader.optional_integer("status"),
                 .api_code = reader.string_or("api_code", "")};
-  if (part.status && (*part.status < 100 || *part.status > 599)) reader.reject("status", "is not an HTTP status");
-  if (auto wait = reader.optional_uint("retry_after_ms")) part.retry_after_ms = static_cast<int64_t>(std::min(*wait, kMaxDelayMs));
+  if (part.status && (*part.status < 100 || *part.status > 599))
+    reader.reject("status", "is not an HTTP status");
+  if (auto wait = reader.optional_uint("retry_after_ms"))
+    part.retry_after_ms = static_cast<int64_t>(std::min(*wait, kMaxDelayMs));
   part.retryable = reader.boolean_or("retryable", retryable_status(part.status));
   TRY(reader.finish_strict());
   return part;
@@ -47,18 +49,21 @@ Result<ReplyPart> decode_tool(json::Reader& reader) {
   if (bj::value const* arguments = reader.find("arguments")) {
     bool empty_list = arguments->is_array() && arguments->get_array().empty();
     if (arguments->is_object()) part.arguments = json::dump(*arguments);
-    if (!arguments->is_object() && !empty_list) reader.reject("arguments", "is not a table with named fields");
+    if (!arguments->is_object() && !empty_list)
+      reader.reject("arguments", "is not a table with named fields");
   }
   TRY(reader.finish_strict());
   return part;
 }
 
 Result<ReplyPart> decode_stop(json::Reader& reader) {
-  constexpr std::array<std::string_view, 7> kReasons = {"end_turn", "tool_use",   "max_tokens",    "stop_sequence",
-                                                        "refusal",  "pause_turn", "content_filter"};
+  constexpr std::array<std::string_view, 7> kReasons = {
+      "end_turn", "tool_use", "max_tokens", "stop_sequence", "refusal", "pause_turn", "content_filter"};
   StopPart part{.reason = reader.string("stop")};
   if (reader.ok() && std::ranges::find(kReasons, part.reason) == kReasons.end()) {
-    reader.reject("stop", "is none of end_turn, tool_use, max_tokens, stop_sequence, refusal, pause_turn, content_filter");
+    reader.reject(
+        "stop",
+        "is none of end_turn, tool_use, max_tokens, stop_sequence, refusal, pause_turn, content_filter");
   }
   TRY(reader.finish_strict());
   return part;
@@ -87,7 +92,8 @@ Result<ReplyPart> decode_part(bj::object const& object, size_t number) {
     part = TextPart{.text = reader.string("text")};
   } else {
     std::string key = object.empty() ? "" : std::string(object.begin()->key());
-    return fail(Code::InvalidArgument, "reply part " + std::to_string(number) + " has none of text, thinking, tool, error, pace, cut, stop" +
+    return fail(Code::InvalidArgument, "reply part " + std::to_string(number) +
+                                           " has none of text, thinking, tool, error, pace, cut, stop" +
                                            (key.empty() ? "" : ", but `" + key + "`"));
   }
   if (part) TRY(reader.finish_strict());
@@ -103,7 +109,8 @@ Result<void> collect(bj::value const& value, std::vector<ReplyPart>& out) {
     if (!value.get_object().empty()) out.push_back(TRY(decode_part(value.get_object(), out.size() + 1)));
   } else {
     return fail(Code::InvalidArgument,
-                value.is_null() ? "the script returned nothing where a reply is wanted: return say(\"…\"), or {} for an empty reply"
+                value.is_null() ? "the script returned nothing where a reply is wanted: return say(\"…\"), "
+                                  "or {} for an empty reply"
                                 : "a reply is made of strings and tables, not of " + json::dump(value));
   }
   return {};
@@ -121,7 +128,8 @@ class Renderer {
 
   std::vector<PacedLine> finish() {
     start();
-    line("usage", {{"input_tokens", (call_.input_bytes + 3) / 4}, {"output_tokens", (output_bytes_ + 3) / 4}});
+    line("usage",
+         {{"input_tokens", (call_.input_bytes + 3) / 4}, {"output_tokens", (output_bytes_ + 3) / 4}});
     std::string reason = !stop_.empty() ? stop_ : tools_ > 0 ? "tool_use" : "end_turn";
     line("stopped", {{"reason", reason}});
     line("completed", {});
@@ -179,7 +187,8 @@ class Renderer {
     size_t index = blocks_++;
     opening["index"] = index;
     line("block_start", std::move(opening));
-    size_t chunk = pace_.chunk_bytes > 0 ? pace_.chunk_bytes : std::max(kSmallestDefaultChunk, text.size() / kDefaultPieces);
+    size_t chunk = pace_.chunk_bytes > 0 ? pace_.chunk_bytes
+                                         : std::max(kSmallestDefaultChunk, text.size() / kDefaultPieces);
     output_bytes_ += text.size();
     while (!text.empty()) {
       // A chunk smaller than its first character takes that character whole.
@@ -224,7 +233,8 @@ std::vector<PacedLine> render_reply(std::vector<ReplyPart> const& reply, CallInf
 }
 
 PacedLine render_failure(std::string const& message) {
-  return {.text = json::dump(bj::object{{"error", bj::object{{"message", text::to_utf8(message)}, {"retryable", false}}}})};
+  return {.text = json::dump(
+              bj::object{{"error", bj::object{{"message", text::to_utf8(message)}, {"retryable", false}}}})};
 }
 
 }  // namespace insomnia::profile

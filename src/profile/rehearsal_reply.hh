@@ -52,7 +52,8 @@ struct StopPart {
 };
 using ReplyPart = std::variant<TextPart, ThinkingPart, ToolPart, FailPart, PacePart, CutPart, StopPart>;
 
-/// Takes a script's reply: a string, one part, or lists of these nested in any way. Errors name the part and the key.
+/// Takes a script's reply: a string, one part, or lists of these nested in any way. Errors name the part and
+/// the key.
 Result<std::vector<ReplyPart>> decode_reply(boost::json::value const& reply);
 
 /// One line of the host's answer, to be sent after a pause.

@@ -1,7 +1,9 @@
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <thread>
 
 #include "base/text.hh"

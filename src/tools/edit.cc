@@ -19,6 +19,15 @@ constexpr uint64_t kMaxFile = 64u << 20;
 constexpr size_t kContext = 3;
 constexpr size_t kMaxPreviewLine = 400;
 
+bool ends_lines_with_return(std::string_view content) {
+  bool any = false;
+  for (size_t at = content.find('\n'); at != std::string_view::npos; at = content.find('\n', at + 1)) {
+    if (at == 0 || content[at - 1] != '\r') return false;
+    any = true;
+  }
+  return any;
+}
+
 Result<std::string> read_content(Call& call, Target const& target) {
   UniqueFd fd = TRY(open_regular(target));
   std::string content;
@@ -34,13 +43,14 @@ Result<std::string> read_content(Call& call, Target const& target) {
   return content;
 }
 
-/// A file with \r\n shows no \r in Read, so a string of several lines is looked for in that form too.
+/// Read shows no \r, so in a file whose lines all end with \r\n the line ends of both strings mean that too.
 Replaced replace_in(std::string_view content, EditInput const& input) {
-  Replaced replaced = replace_string(content, input.old_string, input.new_string, input.replace_all);
-  bool lines = input.old_string.find('\n') != std::string::npos && input.old_string.find('\r') == std::string::npos;
-  if (replaced.count > 0 || !lines || content.find("\r\n") == std::string_view::npos) return replaced;
+  bool literal = input.old_string.find('\r') != std::string::npos || input.new_string.find('\r') != std::string::npos;
+  if (literal || !ends_lines_with_return(content)) {
+    return replace_string(content, input.old_string, input.new_string, input.replace_all);
+  }
   return replace_string(content, text::replace_all(input.old_string, "\n", "\r\n"),
-                        text::replace_all(text::replace_all(input.new_string, "\r\n", "\n"), "\n", "\r\n"), input.replace_all);
+                        text::replace_all(input.new_string, "\n", "\r\n"), input.replace_all);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <sys/un.h>
 #include <sys/xattr.h>
 
+#include <atomic>
 #include <thread>
 
 #include "tools/edit.hh"
@@ -286,7 +287,9 @@ TEST(Write, KeepsModeAndAttributes) {
   ASSERT_FALSE(bench.write(path, "new").is_error);
   EXPECT_EQ(mode_of(path), 0751u);
   char value[8];
-  if (attributes) EXPECT_EQ(::getxattr(path.c_str(), "user.origin", value, sizeof value), 4);
+  if (attributes) {
+    EXPECT_EQ(::getxattr(path.c_str(), "user.origin", value, sizeof value), 4);
+  }
 }
 
 TEST(Write, KeepsOwner) {
@@ -374,6 +377,12 @@ TEST(Write, DirectoriesAndSpecialFilesAreRefused) {
   EXPECT_HAS(bench.write(bench.path("pipe"), "x").summary, "is a FIFO");
   bench.file("file", "x");
   EXPECT_TRUE(bench.write(bench.path("file/below"), "x").is_error);
+}
+
+TEST(Write, PathOfADirectoryIsRefusedThoughItIsMissing) {
+  Bench bench;
+  EXPECT_HAS(bench.write(bench.path("new/"), "x").summary, "path is a directory");
+  EXPECT_FALSE(io::exists(bench.path("new")));
 }
 
 TEST(Write, ParentDirectoriesAreOnlyMadeInScope) {
@@ -505,6 +514,18 @@ TEST(Edit, SeveralLinesMatchInAFileWithCarriageReturns) {
   bench.read(path);
   ASSERT_FALSE(bench.edit(path, "a\\nb", "A\\nB\\nBB").is_error);
   EXPECT_EQ(bench.content(path), "A\r\nB\r\nBB\r\nc\r\n");
+}
+
+TEST(Edit, NewLinesInAFileWithCarriageReturnsGetThemToo) {
+  Bench bench;
+  auto path = bench.file("dos", "a\r\nb\r\n");
+  auto mixed = bench.file("mixed", "a\r\nb\n");
+  bench.read(path);
+  bench.read(mixed);
+  ASSERT_FALSE(bench.edit(path, "a", "a\\nnew").is_error);
+  EXPECT_EQ(bench.content(path), "a\r\nnew\r\nb\r\n");
+  ASSERT_FALSE(bench.edit(mixed, "a", "a\\nnew").is_error);
+  EXPECT_EQ(bench.content(mixed), "a\nnew\r\nb\n");
 }
 
 TEST(Edit, ReadEditReadSeesTheChange) {

@@ -59,16 +59,16 @@ struct Search {
 
 /// An absolute pattern is taken apart into the directory that it starts in and the rest.
 Result<Search> normalized(GlobInput const& input) {
-  Search search{input.path, input.pattern};
-  while (search.pattern.starts_with("./")) search.pattern.erase(0, 2);
-  if (search.pattern.starts_with('/')) {
-    std::string directory = literal_directory(search.pattern);
-    search.pattern.erase(0, directory.size() + 1);
-    search.base = directory.empty() ? "/" : directory;
-  }
-  for (auto part : text::split(search.pattern, '/')) {
+  Search search{input.path, ""};
+  for (auto part : text::split(input.pattern, '/')) {
     if (part == "..") return fail(Code::InvalidArgument, "invalid glob pattern: " + input.pattern + ": \"..\" is not possible; set path instead");
+    if (part.empty() || part == ".") continue;
+    search.pattern += (search.pattern.empty() ? "" : "/") + std::string(part);
   }
+  if (!input.pattern.starts_with('/')) return search;
+  std::string directory = literal_directory(search.pattern);
+  search.base = "/" + directory;
+  if (!directory.empty()) search.pattern.erase(0, directory.size() + 1);
   return search;
 }
 

@@ -1,6 +1,7 @@
 #include "tools/hands_protocol.hh"
 
 #include <boost/json.hpp>
+#include <utility>
 
 #include "base/json.hh"
 #include "base/text.hh"
@@ -149,7 +150,7 @@ HandsStart decode_start(json::Reader& reader) {
 template <class Variant, class T>
 Result<Variant> finished(json::Reader const& reader, T value) {
   TRY(reader.finish());
-  return Variant(std::move(value));
+  return Result<Variant>(std::in_place, std::move(value));
 }
 
 }  // namespace

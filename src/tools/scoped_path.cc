@@ -92,6 +92,10 @@ Result<Target> locate(Scope const& scope, std::string const& path, Permission wa
   if (path.size() >= PATH_MAX) return fail(Code::InvalidArgument, "path is too long: " + path.substr(0, 100) + "…");
   if (path.find('\0') != std::string::npos) return fail(Code::InvalidArgument, "path must not contain a NUL character");
 
+  if (wanted == Permission::Write && path.ends_with('/')) {
+    return fail(Code::InvalidArgument, "path is a directory: " + path + "; name a file");
+  }
+
   std::vector<Link> links = links_of(path);
   for (auto const& link : links) {
     if (link.broken && is_visible(scope, link, always_readable)) return std::unexpected(broken_link(path, link));

@@ -18,7 +18,8 @@ struct Output {
   friend bool operator==(Output const&, Output const&) = default;
 };
 
-/// An error result: "Tool execution failed: <message>".
+/// An error result: "Tool execution failed: <kind>: <message>", the kind being "Invalid argument" (the call itself is wrong), "Internal
+/// error" or "Execution failed"; a message that starts with its kind does not get it twice, and a cancelled call has none.
 Output failed(Error const& error);
 
 /// Where a tool runs: file tools and commands in the hands, the rest in the brain.

@@ -67,8 +67,9 @@ std::vector<Definition> make_definitions() {
   };
 }
 
-std::string_view kind_of(Code code) {
-  switch (code) {
+std::string_view kind_of(Error const& error) {
+  if (error.os_errno != 0) return "Execution failed: ";
+  switch (error.code) {
     case Code::InvalidArgument:
     case Code::PermissionDenied:
       return "Invalid argument: ";
@@ -89,7 +90,7 @@ std::vector<Definition> const& builtin_definitions() {
 }
 
 Output failed(Error const& error) {
-  std::string_view kind = kind_of(error.code);
+  std::string_view kind = kind_of(error);
   std::string message = text::is_utf8(error.message) ? error.message : text::to_utf8(error.message);
   if (error.code == Code::Internal || !message.starts_with(kind)) message.insert(0, kind);
   return {"Tool execution failed: " + message, std::nullopt, true};

@@ -18,8 +18,8 @@ function fail(how)
   return { error = how }
 end
 
--- The conversation. Fields are made when they are first asked for; `known_` is the whole of it, `size_` how many items a
--- script gets to see.
+-- The conversation. Fields are made when they are first asked for; `known_` is the whole of it, `size_` how many
+-- items a script gets to see.
 
 local fields, methods = {}, {}
 
@@ -83,7 +83,8 @@ end
 
 -- As the system prompt begins: "You are `name`", "You are the Pod `name`", "Pod name: name".
 function fields.pod(self)
-  return self.system:match("^%s*You are [%a ]*`([%w][%w._-]*)`") or self.system:match("[Pp]od name: *`?([%w][%w._-]*)") or ""
+  return self.system:match("^%s*You are [%a ]*`([%w][%w._-]*)`") or
+             self.system:match("[Pp]od name: *`?([%w][%w._-]*)") or ""
 end
 
 function fields.task(self)
@@ -144,15 +145,16 @@ end
 function methods.notified(self, pod)
   for i = self.size_, 1, -1 do
     local item = self.known_.items[i]
-    if item.role == "system" and item.text:find("[Notification]", 1, true) == 1 and item.text:find("`" .. pod .. "`", 1, true) then
+    if item.role == "system" and item.text:find("[Notification]", 1, true) == 1 and
+        item.text:find("`" .. pod .. "`", 1, true) then
       return item.text
     end
   end
   return nil
 end
 
--- A sequence of steps. Nothing is remembered between calls: where the sequence stands is found by playing the conversation
--- from its start, so steps must depend on the conversation alone.
+-- A sequence of steps. Nothing is remembered between calls: where the sequence stands is found by playing the
+-- conversation from its start, so steps must depend on the conversation alone.
 
 function stay(reply) return { stay = reply } end
 function finish(reply) return { finish = reply } end
@@ -170,7 +172,9 @@ end
 
 function rehearse(steps)
   for i, step in ipairs(steps) do
-    if type(step) ~= "function" then error("rehearse: step " .. i .. " is a " .. type(step) .. ", not a function", 2) end
+    if type(step) ~= "function" then
+      error("rehearse: step " .. i .. " is a " .. type(step) .. ", not a function", 2)
+    end
   end
   return function(conversation)
     local starts = turn_starts(conversation.known_)
@@ -200,7 +204,8 @@ return function(script, known)
   local conversation = view(known, #known.items)
   if type(script) == "table" then script = role_of(script, conversation.pod) end
   if type(script) ~= "function" then
-    error("the script must return a function, rehearse { … } or a table of these by role, not a " .. type(script) .. " value", 0)
+    error("the script must return a function, rehearse { … } or a table of these by role, not a " .. type(script) ..
+              " value", 0)
   end
   return script(conversation)
 end

@@ -43,18 +43,20 @@ Result<std::string> load_script(std::string const& model_id) {
   std::string source;
   if (model_id.find('/') != std::string::npos || model_id.ends_with(kSuffix)) {
     auto file = io::read_file(model_id, kMaxScript);
-    if (!file) return std::unexpected(std::move(file).error().with_context("read the rehearsal script " + model_id));
+    if (!file)
+      return std::unexpected(std::move(file).error().with_context("read the rehearsal script " + model_id));
     source = *std::move(file);
   } else {
     name = std::string(kFolder) + model_id + std::string(kSuffix);
     auto builtin = base::find_resource(name);
     if (!builtin) {
-      return fail(Code::NotFound, "there is no rehearsal script `" + model_id + "`; give the path of a .lua file, or one of " +
-                                      builtin_names());
+      return fail(Code::NotFound, "there is no rehearsal script `" + model_id +
+                                      "`; give the path of a .lua file, or one of " + builtin_names());
     }
     source = std::string(*builtin);
   }
-  if (!text::is_utf8(source)) return fail(Code::InvalidArgument, "the rehearsal script " + name + " is not UTF-8");
+  if (!text::is_utf8(source))
+    return fail(Code::InvalidArgument, "the rehearsal script " + name + " is not UTF-8");
   return json::dump(bj::object{{"script", bj::object{{"name", name}, {"source", source}}}}) + "\n";
 }
 
@@ -69,23 +71,27 @@ struct Host {
 Result<std::unique_ptr<Host>> start_host(std::string const& program, std::string const& model_id) {
   std::string script = TRY(load_script(model_id));
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("make a socket pair", errno);
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return fail_errno("make a socket pair", errno);
   UniqueFd here(ends[0]);
   UniqueFd there(ends[1]);
   // The script's print() shows up in the Pod's stderr. Its environment is empty.
   loop::Launch launch{.program = program, .argv = {program, "lua", "rehearsal"}};
   launch.descriptors = {{2, 1}, {2, 2}, {there.get(), 3}};
   auto child = loop::Child::start(launch);
-  if (!child) return std::unexpected(std::move(child).error().with_context("start the process of the rehearsal script"));
-  return std::make_unique<Host>(Host{.child = *std::move(child), .socket = std::move(here), .outgoing = std::move(script)});
+  if (!child)
+    return std::unexpected(
+        std::move(child).error().with_context("start the process of the rehearsal script"));
+  return std::make_unique<Host>(
+      Host{.child = *std::move(child), .socket = std::move(here), .outgoing = std::move(script)});
 }
 
 /// Whether the process can take another call: it lives, and nothing of an earlier answer is left.
 bool is_usable(Host& host) {
   char byte;
   ssize_t count = ::recv(host.socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && host.outgoing.empty() && host.reader.pending() == 0 &&
-         !host.child.wait(0);
+  return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && host.outgoing.empty() &&
+         host.reader.pending() == 0 && !host.child.wait(0);
 }
 
 /// What all calls of a provider share. Calls hold it weakly, so they may outlive the provider.
@@ -136,8 +142,8 @@ class RehearsalCall final : public Call {
   void on_silence() {
     if (early_failure_) return finish(std::move(early_failure_), /*reusable=*/false);
     give_up({.code = Code::Timeout,
-             .message = "the rehearsal script `" + model_id_ + "` was silent for " + std::to_string(silence_ms_ / 1000) +
-                        " s: it loops, or it asked for a longer delay"},
+             .message = "the rehearsal script `" + model_id_ + "` was silent for " +
+                        std::to_string(silence_ms_ / 1000) + " s: it loops, or it asked for a longer delay"},
             /*retryable=*/false);
   }
 
@@ -178,7 +184,8 @@ class RehearsalCall final : public Call {
 
   void on_line(std::string const& line) {
     auto message = decode_rehearsal_line(line);
-    if (!message) return give_up(std::move(message).error().with_context("the rehearsal script's process"), false);
+    if (!message)
+      return give_up(std::move(message).error().with_context("the rehearsal script's process"), false);
     if (auto* event = std::get_if<StreamEvent>(&*message)) {
       delivered_ = true;
       return handler_.on_event(*event);
@@ -193,19 +200,22 @@ class RehearsalCall final : public Call {
   /// The process closed its end: wait for its death, which says why. on_silence() ends a wait in vain.
   void on_host_gone() {
     auto shared = shared_.lock();
-    if (!shared) return give_up({.code = Code::Unavailable, .message = "the rehearsal script's process ended"}, true);
+    if (!shared)
+      return give_up({.code = Code::Unavailable, .message = "the rehearsal script's process ended"}, true);
     watcher_.reset();
     host_->child.watch(shared->loop, [this](loop::ExitStatus status) {
       std::string why = status.describe();
       if (status.signalled && status.value == SIGXCPU) why = "it used up its CPU time";
       give_up({.code = Code::Unavailable,
-               .message = "the process of the rehearsal script `" + model_id_ + "` ended before its answer did: " + why},
+               .message = "the process of the rehearsal script `" + model_id_ +
+                          "` ended before its answer did: " + why},
               /*retryable=*/status.signalled);
     });
   }
 
   void give_up(Error error, bool retryable) {
-    finish(CallFailure{.error = std::move(error), .retryable = retryable, .mid_stream = delivered_}, /*reusable=*/false);
+    finish(CallFailure{.error = std::move(error), .retryable = retryable, .mid_stream = delivered_},
+           /*reusable=*/false);
   }
 
   /// The last thing that this call does: the handler may destroy it.
@@ -236,7 +246,8 @@ class RehearsalProvider final : public Provider {
   explicit RehearsalProvider(Shared shared) : shared_(std::make_shared<Shared>(std::move(shared))) {}
 
   std::unique_ptr<Call> call(Request const& request, CallHandler& handler) override {
-    shared_->attempt = shared_->calls > 0 && request.items.size() == shared_->last_items ? shared_->attempt + 1 : 1;
+    shared_->attempt =
+        shared_->calls > 0 && request.items.size() == shared_->last_items ? shared_->attempt + 1 : 1;
     shared_->last_items = request.items.size();
     RehearsalCallInfo info{.id = uuid7(shared_->loop.clock()),
                            .model = shared_->model_id,
@@ -251,7 +262,8 @@ class RehearsalProvider final : public Provider {
 
 }  // namespace
 
-std::unique_ptr<Provider> make_rehearsal_provider(ModelConfig const& model, ProviderContext const& context, int64_t silence_ms) {
+std::unique_ptr<Provider> make_rehearsal_provider(ModelConfig const& model, ProviderContext const& context,
+                                                  int64_t silence_ms) {
   return std::make_unique<RehearsalProvider>(Shared{.loop = context.loop,
                                                     .program = context.self_program,
                                                     .model_id = model.model_id,

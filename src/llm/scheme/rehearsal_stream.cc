@@ -11,11 +11,14 @@ namespace bj = boost::json;
 
 namespace {
 
-std::string quoted(std::string_view text) { return json::dump(bj::value(text::to_utf8(text))); }
+std::string quoted(std::string_view text) {
+  return json::dump(bj::value(text::to_utf8(text)));
+}
 
 /// The value that goes with a name; an unknown name is recorded as an error.
 template <class T, size_t N>
-T named(json::Reader& reader, std::string_view key, std::array<std::pair<std::string_view, T>, N> const& names) {
+T named(json::Reader& reader, std::string_view key,
+        std::array<std::pair<std::string_view, T>, N> const& names) {
   std::string name = reader.string(key);
   for (auto const& [known, value] : names) {
     if (name == known) return value;
@@ -27,13 +30,14 @@ T named(json::Reader& reader, std::string_view key, std::array<std::pair<std::st
 constexpr std::array<std::pair<std::string_view, BlockType>, 3> kBlockTypes = {
     {{"text", BlockType::Text}, {"thinking", BlockType::Thinking}, {"tool_use", BlockType::ToolUse}}};
 
-constexpr std::array<std::pair<std::string_view, StopReason>, 7> kStopReasons = {{{"end_turn", StopReason::EndTurn},
-                                                                                 {"tool_use", StopReason::ToolUse},
-                                                                                 {"max_tokens", StopReason::MaxTokens},
-                                                                                 {"stop_sequence", StopReason::StopSequence},
-                                                                                 {"refusal", StopReason::Refusal},
-                                                                                 {"pause_turn", StopReason::PauseTurn},
-                                                                                 {"content_filter", StopReason::ContentFilter}}};
+constexpr std::array<std::pair<std::string_view, StopReason>, 7> kStopReasons = {
+    {{"end_turn", StopReason::EndTurn},
+     {"tool_use", StopReason::ToolUse},
+     {"max_tokens", StopReason::MaxTokens},
+     {"stop_sequence", StopReason::StopSequence},
+     {"refusal", StopReason::Refusal},
+     {"pause_turn", StopReason::PauseTurn},
+     {"content_filter", StopReason::ContentFilter}}};
 
 RehearsalMessage decode_failure(json::Reader& reader) {
   CallFailure failure;
@@ -47,7 +51,8 @@ RehearsalMessage decode_failure(json::Reader& reader) {
 }
 
 RehearsalMessage decode_body(std::string_view kind, json::Reader& reader) {
-  if (kind == "started") return Started{.request_id = reader.string("request_id"), .model = reader.string("model")};
+  if (kind == "started")
+    return Started{.request_id = reader.string("request_id"), .model = reader.string("model")};
   if (kind == "block_start") {
     return BlockStart{.index = reader.uint("index"),
                       .type = named(reader, "type", kBlockTypes),
@@ -58,7 +63,8 @@ RehearsalMessage decode_body(std::string_view kind, json::Reader& reader) {
   if (kind == "block_stop") return BlockStop{.index = reader.uint("index")};
   if (kind == "reasoning") return ReasoningDone{.item = {.text = reader.string("text")}};
   if (kind == "usage") {
-    return Usage{.input_tokens = reader.optional_uint("input_tokens"), .output_tokens = reader.optional_uint("output_tokens")};
+    return Usage{.input_tokens = reader.optional_uint("input_tokens"),
+                 .output_tokens = reader.optional_uint("output_tokens")};
   }
   if (kind == "stopped") return Stopped{.reason = named(reader, "reason", kStopReasons)};
   if (kind == "completed") return Completed{};
@@ -70,7 +76,8 @@ RehearsalMessage decode_body(std::string_view kind, json::Reader& reader) {
 }  // namespace
 
 std::string encode_rehearsal_request(Request const& request, RehearsalCallInfo const& info) {
-  std::string line = R"({"request":{"id":)" + quoted(info.id) + R"(,"system":)" + quoted(request.system_prompt) + R"(,"items":[)";
+  std::string line = R"({"request":{"id":)" + quoted(info.id) + R"(,"system":)" +
+                     quoted(request.system_prompt) + R"(,"items":[)";
   std::string_view comma;
   for (wire::Item const& item : request.items) {
     line += comma;
@@ -84,8 +91,8 @@ std::string encode_rehearsal_request(Request const& request, RehearsalCallInfo c
     line += quoted(tool.name);
     comma = ",";
   }
-  line += R"(],"model":)" + quoted(info.model) + R"(,"call_index":)" + std::to_string(info.call_index) + R"(,"attempt":)" +
-          std::to_string(info.attempt) + "}}";
+  line += R"(],"model":)" + quoted(info.model) + R"(,"call_index":)" + std::to_string(info.call_index) +
+          R"(,"attempt":)" + std::to_string(info.attempt) + "}}";
   return line;
 }
 

@@ -7,7 +7,8 @@
 
 #include "llm/provider.hh"
 
-/// The lines between a provider and the process of its rehearsal script. Pure. Format: doc/rehearsal.md, "Protocol".
+/// The lines between a provider and the process of its rehearsal script. Pure. Format: doc/rehearsal.md,
+/// "Protocol".
 namespace insomnia::llm {
 
 struct RehearsalCallInfo {

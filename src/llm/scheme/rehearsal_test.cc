@@ -18,30 +18,31 @@ std::string fixture(std::string const& name) {
   return *io::read_file(std::string(INSOMNIA_SOURCE_DIR) + "/src/profile/testdata/rehearsal/" + name);
 }
 
-std::vector<StreamEvent> const kFixtureEvents = {Started{.request_id = "r1", .model = "turn"},
-                                                 BlockStart{.index = 0, .type = BlockType::Thinking},
-                                                 BlockDelta{.index = 0, .text = "The user wants both"},
-                                                 BlockStop{.index = 0},
-                                                 ReasoningDone{.item = {.text = "The user wants both"}},
-                                                 BlockStart{.index = 1, .type = BlockType::Text},
-                                                 BlockDelta{.index = 1, .text = "I look a"},
-                                                 BlockDelta{.index = 1, .text = "t\nboth."},
-                                                 BlockStop{.index = 1},
-                                                 BlockStart{.index = 2, .type = BlockType::ToolUse, .id = "call_r1_1", .name = "Read"},
-                                                 BlockDelta{.index = 2, .text = "{\"file_p"},
-                                                 BlockDelta{.index = 2, .text = "ath\":\"/p"},
-                                                 BlockDelta{.index = 2, .text = "/a.cc\",\""},
-                                                 BlockDelta{.index = 2, .text = "limit\":1"},
-                                                 BlockDelta{.index = 2, .text = "0}"},
-                                                 BlockStop{.index = 2},
-                                                 BlockStart{.index = 3, .type = BlockType::ToolUse, .id = "call_r1_2", .name = "Bash"},
-                                                 BlockDelta{.index = 3, .text = "{\"comman"},
-                                                 BlockDelta{.index = 3, .text = "d\":\"make"},
-                                                 BlockDelta{.index = 3, .text = " test\"}"},
-                                                 BlockStop{.index = 3},
-                                                 Usage{.input_tokens = 50, .output_tokens = 25},
-                                                 Stopped{.reason = StopReason::ToolUse},
-                                                 Completed{}};
+std::vector<StreamEvent> const kFixtureEvents = {
+    Started{.request_id = "r1", .model = "turn"},
+    BlockStart{.index = 0, .type = BlockType::Thinking},
+    BlockDelta{.index = 0, .text = "The user wants both"},
+    BlockStop{.index = 0},
+    ReasoningDone{.item = {.text = "The user wants both"}},
+    BlockStart{.index = 1, .type = BlockType::Text},
+    BlockDelta{.index = 1, .text = "I look a"},
+    BlockDelta{.index = 1, .text = "t\nboth."},
+    BlockStop{.index = 1},
+    BlockStart{.index = 2, .type = BlockType::ToolUse, .id = "call_r1_1", .name = "Read"},
+    BlockDelta{.index = 2, .text = "{\"file_p"},
+    BlockDelta{.index = 2, .text = "ath\":\"/p"},
+    BlockDelta{.index = 2, .text = "/a.cc\",\""},
+    BlockDelta{.index = 2, .text = "limit\":1"},
+    BlockDelta{.index = 2, .text = "0}"},
+    BlockStop{.index = 2},
+    BlockStart{.index = 3, .type = BlockType::ToolUse, .id = "call_r1_2", .name = "Bash"},
+    BlockDelta{.index = 3, .text = "{\"comman"},
+    BlockDelta{.index = 3, .text = "d\":\"make"},
+    BlockDelta{.index = 3, .text = " test\"}"},
+    BlockStop{.index = 3},
+    Usage{.input_tokens = 50, .output_tokens = 25},
+    Stopped{.reason = StopReason::ToolUse},
+    Completed{}};
 
 /// Collects one call and stops the loop at its end.
 struct Collector : CallHandler {
@@ -78,16 +79,19 @@ class RehearsalProviderTest : public testing::Test {
     return path;
   }
 
-  /// A host in place of the real one: `answer` is shell code that runs for each request, with $line, $number and $$.
+  /// A host in place of the real one: `answer` is shell code that runs for each request, with $line, $number
+  /// and $$.
   std::string fake_host(std::string const& answer) {
     return write("host",
                  "#!/bin/sh\n[ \"$1 $2\" = 'lua rehearsal' ] || exit 9\nread -r script <&3\n"
-                 "number=0\nwhile read -r line <&3; do number=$((number + 1))\n" + answer + "\ndone\n",
+                 "number=0\nwhile read -r line <&3; do number=$((number + 1))\n" +
+                     answer + "\ndone\n",
                  0700);
   }
 
   std::unique_ptr<Provider> provider(std::string const& program, int64_t silence_ms = kRehearsalSilenceMs) {
-    ProviderContext context{.loop = loop_, .http = no_http(), .environment = environment_, .self_program = program};
+    ProviderContext context{
+        .loop = loop_, .http = no_http(), .environment = environment_, .self_program = program};
     return make_rehearsal_provider({.scheme = "rehearsal", .model_id = model_id_}, context, silence_ms);
   }
 
@@ -125,20 +129,25 @@ TEST(RehearsalCodec, ARequestIsWhatTheFixtureSays) {
   std::vector<wire::Item> items = {wire::user_message("both")};
   std::vector<ToolDefinition> tools = {{.name = "Read"}, {.name = "Bash"}};
   Request request{.system_prompt = "You are the Pod `alpha`.", .items = items, .tools = tools};
-  EXPECT_EQ(encode_rehearsal_request(request, {.id = "r1", .model = "turn", .call_index = 1, .attempt = 1}) + "\n",
-            fixture("turn.request.json"));
+  EXPECT_EQ(
+      encode_rehearsal_request(request, {.id = "r1", .model = "turn", .call_index = 1, .attempt = 1}) + "\n",
+      fixture("turn.request.json"));
 }
 
 TEST(RehearsalCodec, FailuresAndUnknownLines) {
-  EXPECT_EQ(*decode_rehearsal_line(R"({"error":{"message":"m","status":529,"retry_after_ms":7,"api_code":"o","retryable":true}})"),
-            RehearsalMessage(CallFailure{.error = {.code = Code::Unavailable, .message = "m"},
-                                         .status = 529,
-                                         .api_code = "o",
-                                         .retry_after_ms = 7,
-                                         .retryable = true}));
-  EXPECT_EQ(*decode_rehearsal_line(R"({"novelty":{}})"), RehearsalMessage(StreamEvent(Unhandled{.event_type = "novelty"})));
-  for (std::string_view bad : {"", "[]", "{}", R"({"delta":1})", R"({"delta":{"index":-1,"text":"x"}})", R"({"started":{}})",
-                               R"({"block_start":{"index":0,"type":"odd"}})", R"({"stopped":{"reason":"x"}})"}) {
+  EXPECT_EQ(
+      *decode_rehearsal_line(
+          R"({"error":{"message":"m","status":529,"retry_after_ms":7,"api_code":"o","retryable":true}})"),
+      RehearsalMessage(CallFailure{.error = {.code = Code::Unavailable, .message = "m"},
+                                   .status = 529,
+                                   .api_code = "o",
+                                   .retry_after_ms = 7,
+                                   .retryable = true}));
+  EXPECT_EQ(*decode_rehearsal_line(R"({"novelty":{}})"),
+            RehearsalMessage(StreamEvent(Unhandled{.event_type = "novelty"})));
+  for (std::string_view bad :
+       {"", "[]", "{}", R"({"delta":1})", R"({"delta":{"index":-1,"text":"x"}})", R"({"started":{}})",
+        R"({"block_start":{"index":0,"type":"odd"}})", R"({"stopped":{"reason":"x"}})"}) {
     EXPECT_FALSE(decode_rehearsal_line(bad)) << bad;
   }
 }
@@ -152,11 +161,13 @@ TEST_F(RehearsalProviderTest, DeliversTheStream) {
 }
 
 TEST_F(RehearsalProviderTest, TheProcessGetsTheScriptAndIsKeptBetweenCalls) {
-  auto model = provider(fake_host("printf '%s\\n' \"$script\" >'" + directory_ +
-                                  "/script'; printf '%s\\n' \"$line\" >'" + directory_ +
-                                  "/line'; echo '{\"started\":{\"request_id\":\"'$$-$number'\",\"model\":\"m\"}}' >&3; echo '{\"end\":{}}' >&3"));
+  auto model = provider(fake_host(
+      "printf '%s\\n' \"$script\" >'" + directory_ + "/script'; printf '%s\\n' \"$line\" >'" + directory_ +
+      "/line'; echo '{\"started\":{\"request_id\":\"'$$-$number'\",\"model\":\"m\"}}' >&3; echo "
+      "'{\"end\":{}}' >&3"));
   std::string first = std::get<Started>(call(*model).events.at(0)).request_id;
-  EXPECT_TRUE(io::read_file(directory_ + "/script")->starts_with(R"({"script":{"name":"rehearsal/demo.lua","source":")"));
+  EXPECT_TRUE(io::read_file(directory_ + "/script")
+                  ->starts_with(R"({"script":{"name":"rehearsal/demo.lua","source":")"));
   EXPECT_NE(io::read_file(directory_ + "/line")->find(R"("call_index":1,"attempt":1})"), std::string::npos);
   std::string second = std::get<Started>(call(*model).events.at(0)).request_id;
   EXPECT_NE(io::read_file(directory_ + "/line")->find(R"("call_index":2,"attempt":2})"), std::string::npos);
@@ -169,18 +180,21 @@ TEST_F(RehearsalProviderTest, ADeadProcessIsReplacedAtTheNextCall) {
     Collector collector = call(*model);
     // The process may die before or after it is asked again; either way the provider recovers.
     if (collector.failure) {
-      EXPECT_NE(collector.failure->error.message.find("exit code 0"), std::string::npos) << collector.failure->error.message;
+      EXPECT_NE(collector.failure->error.message.find("exit code 0"), std::string::npos)
+          << collector.failure->error.message;
     }
   }
 }
 
 TEST_F(RehearsalProviderTest, AProcessThatDiesInACallFailsItWithTheReason) {
-  auto model = provider(fake_host("echo '{\"started\":{\"request_id\":\"r\",\"model\":\"m\"}}' >&3; kill -9 $$"));
+  auto model =
+      provider(fake_host("echo '{\"started\":{\"request_id\":\"r\",\"model\":\"m\"}}' >&3; kill -9 $$"));
   Collector collector = call(*model);
   ASSERT_TRUE(collector.failure);
   EXPECT_TRUE(collector.failure->retryable);
   EXPECT_TRUE(collector.failure->mid_stream);
-  EXPECT_NE(collector.failure->error.message.find("`demo` ended before its answer did: killed by signal 9"), std::string::npos);
+  EXPECT_NE(collector.failure->error.message.find("`demo` ended before its answer did: killed by signal 9"),
+            std::string::npos);
   EXPECT_TRUE(call(*model).failure->retryable);
 }
 
@@ -193,16 +207,19 @@ TEST_F(RehearsalProviderTest, AProcessThatExitsIsNotTriedAgain) {
 }
 
 TEST_F(RehearsalProviderTest, FailuresOfTheScriptArriveAsTheyAre) {
-  auto model = provider(fake_host("echo '{\"error\":{\"message\":\"x.lua:3: oops\",\"retryable\":false}}' >&3"));
+  auto model =
+      provider(fake_host("echo '{\"error\":{\"message\":\"x.lua:3: oops\",\"retryable\":false}}' >&3"));
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(call(*model).failure,
-              (CallFailure{.error = {.code = Code::InvalidArgument, .message = "x.lua:3: oops"}, .retryable = false}));
+              (CallFailure{.error = {.code = Code::InvalidArgument, .message = "x.lua:3: oops"},
+                           .retryable = false}));
   }
 }
 
 TEST_F(RehearsalProviderTest, NonsenseFromTheProcessEndsTheCall) {
   auto model = provider(fake_host("echo 'hello' >&3"));
-  EXPECT_NE(call(*model).failure->error.message.find("the rehearsal script's process: invalid JSON"), std::string::npos);
+  EXPECT_NE(call(*model).failure->error.message.find("the rehearsal script's process: invalid JSON"),
+            std::string::npos);
 }
 
 TEST_F(RehearsalProviderTest, SilenceEndsTheCallAndTheProcess) {
@@ -215,7 +232,8 @@ TEST_F(RehearsalProviderTest, SilenceEndsTheCallAndTheProcess) {
 }
 
 TEST_F(RehearsalProviderTest, DestroyingACallKillsItsProcessAndSilencesTheHandler) {
-  auto model = provider(fake_host("echo '{\"started\":{\"request_id\":\"'$$'\",\"model\":\"m\"}}' >&3; [ $number = 2 ] || sleep 1000"));
+  auto model = provider(fake_host(
+      "echo '{\"started\":{\"request_id\":\"'$$'\",\"model\":\"m\"}}' >&3; [ $number = 2 ] || sleep 1000"));
   Collector collector(loop_);
   auto under_way = model->call(request_, collector);
   collector.after_event = [&] {
@@ -229,7 +247,8 @@ TEST_F(RehearsalProviderTest, DestroyingACallKillsItsProcessAndSilencesTheHandle
 }
 
 TEST_F(RehearsalProviderTest, CallsMayOverlapAndOutliveTheProvider) {
-  auto model = provider(fake_host("echo '{\"started\":{\"request_id\":\"'$$'\",\"model\":\"m\"}}' >&3; echo '{\"end\":{}}' >&3"));
+  auto model = provider(fake_host(
+      "echo '{\"started\":{\"request_id\":\"'$$'\",\"model\":\"m\"}}' >&3; echo '{\"end\":{}}' >&3"));
   Collector one(loop_), two(loop_);
   auto first = model->call(request_, one);
   auto second = model->call(request_, two);
@@ -242,7 +261,8 @@ TEST_F(RehearsalProviderTest, CallsMayOverlapAndOutliveTheProvider) {
 TEST_F(RehearsalProviderTest, ALargeConversationGetsThrough) {
   items_ = {wire::user_message(std::string(600'000, 'x'))};
   request_.items = items_;
-  auto model = provider(fake_host("echo '{\"started\":{\"request_id\":\"'${#line}'\",\"model\":\"m\"}}' >&3; echo '{\"end\":{}}' >&3"));
+  auto model = provider(fake_host(
+      "echo '{\"started\":{\"request_id\":\"'${#line}'\",\"model\":\"m\"}}' >&3; echo '{\"end\":{}}' >&3"));
   Collector collector = call(*model);
   ASSERT_FALSE(collector.failure) << collector.failure->error.message;
   EXPECT_GT(std::stoi(std::get<Started>(collector.events.at(0)).request_id), 600'000);
@@ -251,14 +271,17 @@ TEST_F(RehearsalProviderTest, ALargeConversationGetsThrough) {
 TEST_F(RehearsalProviderTest, AMissingScriptIsNamedWithTheOnesThereAre) {
   model_id_ = "no-such";
   std::string message = call(*provider("/bin/false")).failure->error.message;
-  EXPECT_TRUE(message.starts_with("there is no rehearsal script `no-such`; give the path of a .lua file, or one of `")) << message;
+  EXPECT_TRUE(message.starts_with(
+      "there is no rehearsal script `no-such`; give the path of a .lua file, or one of `"))
+      << message;
   EXPECT_NE(message.find("`demo`"), std::string::npos);
   EXPECT_EQ(message.find("lib/"), std::string::npos);
 }
 
 TEST_F(RehearsalProviderTest, AMissingFileOrProgramIsNamed) {
   model_id_ = directory_ + "/none.lua";
-  EXPECT_TRUE(call(*provider("/bin/false")).failure->error.message.starts_with("read the rehearsal script " + model_id_));
+  EXPECT_TRUE(call(*provider("/bin/false"))
+                  .failure->error.message.starts_with("read the rehearsal script " + model_id_));
   model_id_ = write("some.lua", "return 1");
   auto failure = call(*provider(directory_ + "/nothing")).failure;
   EXPECT_NE(failure->error.message.find(directory_ + "/nothing"), std::string::npos);

@@ -1,0 +1,83 @@
+#include <signal.h>
+
+#include "e2e.hh"
+#include "testing/fifo.hh"
+
+namespace insomnia::e2e {
+namespace {
+
+using testing::Fifo;
+
+/// How a parent learns of the ends of its children.
+class ChildEnd : public E2e {
+ protected:
+  ChildEnd() {
+    home.write("left/old.txt", "left\n");
+    answer_with(server, "PARENT", [this](Conversation const& conversation) {
+      if (conversation.calls.empty()) {
+        return tool_reply({{"s1", "SpawnPod", spawn_arguments("kid", "CHILD", {"write:" + home.file("left")})}});
+      }
+      if (!conversation.was_told("pod `kid`")) return text_reply("I wait.");
+      if (conversation.calls.size() == 1 && write_afterwards_) {
+        return tool_reply({{"w1", "Write", arguments({{"file_path", home.file("left/parent.txt")}, {"content", "mine again"}})}});
+      }
+      return text_reply("I know.");
+    });
+  }
+  bool write_afterwards_ = false;
+};
+
+TEST_F(ChildEnd, FailureOfTheModelIsReportedAsErrored) {
+  answer_with(server, "CHILD", [](Conversation const&) { return error_reply(400, "invalid_request_error", "this child is unwanted"); });
+  auto run = home.run({"run", "PARENT"});
+  ASSERT_TRUE(ended_with(0, run));
+  EXPECT_TRUE(has(run.out, "I know."));
+  auto parent = last_conversation(server, "PARENT");
+  EXPECT_TRUE(parent.was_told("pod `kid` errored")) << parent.said.back();
+  EXPECT_TRUE(parent.was_told("this child is unwanted")) << parent.said.back();
+  EXPECT_TRUE(home.processes().empty());
+}
+
+TEST_F(ChildEnd, KilledChildIsReportedWithItsSignalAndItsScopeIsBack) {
+  write_afterwards_ = true;
+  Reply endless = stream_reply(AnthropicStream().text("I think").without_end());
+  endless.pieces.push_back(Piece::gate("never"));
+  answer_task(server, "CHILD", {endless});
+  auto run = home.start({"run", "PARENT"});
+  ASSERT_TRUE(server.wait_for_gate("never", kPatienceMs)) << run->err();
+  pid_t kid = home.pid_of("kid");
+  ASSERT_GT(kid, 0);
+  ::kill(kid, SIGKILL);
+  ASSERT_TRUE(ended_with(0, *run));
+  auto parent = last_conversation(server, "PARENT");
+  EXPECT_TRUE(parent.was_told("pod `kid` crashed: killed by signal 9")) << parent.said.back();
+  EXPECT_EQ(home.read("left/parent.txt"), "mine again") << parent.result("w1");
+  EXPECT_TRUE(home.processes().empty());
+}
+
+TEST_F(ChildEnd, KilledChildTakesItsCommandsWithIt) {
+  write_afterwards_ = true;
+  Fifo ready(home.file("ready"));
+  answer_task(server, "CHILD", {tool_reply({{"b1", "Bash", arguments({{"command", "sleep 1000 & echo $$ > ready; exec sleep 1000"}})}})});
+  auto run = home.start({"run", "PARENT", "--name", "boss"});
+  auto pid = ready.read_line(kPatienceMs);
+  ASSERT_TRUE(pid) << run->out() << run->err();
+  ::kill(home.pid_of("kid"), SIGKILL);
+  ASSERT_TRUE(ended_with(0, *run));
+  EXPECT_TRUE(testing::wait_for_death(std::stoi(*pid))) << "the command outlived its Pod";
+  EXPECT_TRUE(home.processes().empty());
+}
+
+TEST_F(ChildEnd, StoppedFromTheCommandLineIsReported) {
+  Reply endless = stream_reply(AnthropicStream().text("I think").without_end());
+  endless.pieces.push_back(Piece::gate("never"));
+  answer_task(server, "CHILD", {endless});
+  auto run = home.start({"run", "PARENT"});
+  ASSERT_TRUE(server.wait_for_gate("never", kPatienceMs)) << run->err();
+  EXPECT_TRUE(ended_with(0, home.run({"stop", "kid"})));
+  ASSERT_TRUE(ended_with(0, *run));
+  EXPECT_TRUE(last_conversation(server, "PARENT").was_told("pod `kid`"));
+}
+
+}  // namespace
+}  // namespace insomnia::e2e
