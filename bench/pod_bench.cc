@@ -1,6 +1,7 @@
 // Times what a user waits for, against one scripted server on loopback, and the floors of this machine in the same run:
 //   start of `insomnia run` to its first request (floor: curl doing the same), one Read call between two requests, the answer with
 //   SpawnPod to the child's first request (floor: posix_spawn of /bin/true), memory of idle Pods.
+// Usage: pod_bench [ROUNDS [floors|start|read|spawn|memory]]
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -244,10 +245,12 @@ int main(int argc, char** argv) {
   int rounds = argc > 1 ? std::atoi(argv[1]) : 20;
   struct stat info{};
   if (::stat(INSOMNIA_BINARY, &info) == 0) std::printf("binary: %.1f MiB\n", static_cast<double>(info.st_size) / (1 << 20));
-  bench_floors(rounds);
-  bench_first_request(rounds);
-  bench_read_call(rounds * 5);
-  bench_spawn(rounds);
-  bench_memory(8);
+  std::string only = argc > 2 ? argv[2] : "";
+  auto wanted = [&](char const* name) { return only.empty() || only == name; };
+  if (wanted("floors")) bench_floors(rounds);
+  if (wanted("start")) bench_first_request(rounds);
+  if (wanted("read")) bench_read_call(rounds * 5);
+  if (wanted("spawn")) bench_spawn(rounds);
+  if (wanted("memory")) bench_memory(8);
   return 0;
 }

@@ -1,5 +1,5 @@
-// Paths and rules as a model or a command line may write them: resolving never leaves canonical form, and the geometry of
-// rules agrees with itself.
+// Paths and rules as a model or a command line may write them: resolving never leaves canonical form, and the
+// geometry of rules agrees with itself.
 
 #include <cstddef>
 #include <cstdint>
@@ -41,7 +41,8 @@ void check_path(std::string const& path) {
   if (!resolved) return;
   require(scope::is_canonical_form(*resolved), "a resolved path is not canonical");
   // /proc changes from one look to the next.
-  if (!resolved->starts_with("/proc")) require(scope::resolve_path(*resolved) == resolved, "resolving twice differs");
+  if (!resolved->starts_with("/proc"))
+    require(scope::resolve_path(*resolved) == resolved, "resolving twice differs");
 }
 
 void check_pair(scope::ScopeRule const& a, scope::ScopeRule const& b) {
@@ -51,9 +52,11 @@ void check_pair(scope::ScopeRule const& a, scope::ScopeRule const& b) {
   if (shared) {
     require(scope::contains(scope::paths_of(a), *shared), "shared paths leave the first rule");
     require(scope::contains(scope::paths_of(b), *shared), "shared paths leave the second rule");
-    require(scope::matches(a, shared->target) && scope::matches(b, shared->target), "the shared target is in one rule only");
+    require(scope::matches(a, shared->target) && scope::matches(b, shared->target),
+            "the shared target is in one rule only");
   }
-  if (scope::delegation_allows({{a}, {}}, b)) require(scope::covers_fully(a, b), "a grant allows what it does not cover");
+  if (scope::delegation_allows({{a}, {}}, b))
+    require(scope::covers_fully(a, b), "a grant allows what it does not cover");
   require(!scope::delegation_allows({{a}, {a}}, a), "a denied grant is allowed");
 }
 
@@ -66,9 +69,11 @@ extern "C" int LLVMFuzzerTestOneInput(uint8_t const* data, size_t size) {
   check_path(b.target);
   if (scope::is_canonical_form(a.target) && scope::is_canonical_form(b.target)) check_pair(a, b);
   if (auto request = scope::canonical_request({a, b})) {
-    for (auto const& rule : *request) require(scope::is_canonical_form(rule.target), "a requested target is not canonical");
+    for (auto const& rule : *request)
+      require(scope::is_canonical_form(rule.target), "a requested target is not canonical");
   }
   std::string text = next_line(input);
-  if (auto rule = scope::parse_rule(text, "/base")) require(rule->target.starts_with('/'), "a parsed target is relative");
+  if (auto rule = scope::parse_rule(text, "/base"))
+    require(rule->target.starts_with('/'), "a parsed target is relative");
   return 0;
 }

@@ -39,6 +39,8 @@ local function find_plain(text, wanted) return text:find(wanted, 1, true) end
 
 local function one_line(text) return (text:gsub("%s+", " ")) end
 
+local function first_sentence(text) return one_line(text):match("^(.-)%. ") or one_line(text) end
+
 -- The first result since the last turn that is an error.
 local function first_error(c)
   for _, result in ipairs(c.last_results) do
@@ -133,7 +135,7 @@ local function repairer(task)
       local trespass = c:result("Write")
       if trespass and trespass.is_error then
         report = report .. " I also tried to write " .. trespass.arguments.file_path .. ", which was refused (" ..
-                     one_line(trespass.text) .. "): that folder is not mine, I left it as it is."
+                     first_sentence(trespass.text) .. "): that folder is not mine, I left it as it is."
       elseif trespass then
         report = report .. " I also wrote " .. trespass.arguments.file_path .. ", although that folder is not mine."
       end

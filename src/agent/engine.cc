@@ -74,12 +74,13 @@ void Engine::on(StartRun const& input) {
 
 void Engine::on(Notice const& input) {
   if (!input.mail && notices_.size() >= settings_.max_notices) {
-    refuse("invalid_request", std::to_string(notices_.size()) +
-                                  " notifications wait for this Pod already; let it work (a paused Pod: resume it), then send again");
+    refuse("invalid_request",
+           std::to_string(notices_.size()) +
+               " notifications wait for this Pod already; let it work (a paused Pod: resume it), then send again");
     return;
   }
   notices_.push_back(input);
-  if (!busy() && status_ == wire::PodStatus::Idle) start_pending_notices();
+  if (may_start_by_itself()) start_pending_notices();
 }
 
 void Engine::start_pending_notices() {
@@ -260,7 +261,8 @@ void Engine::on(Cancel const&) {
 
 void Engine::on(Pause const&) {
   if (busy()) stop(true);
-  else if (status_ != wire::PodStatus::Paused) refuse("not_running", "the Pod is not running; there is nothing to pause");
+  else if (status_ != wire::PodStatus::Paused)
+    refuse("not_running", "the Pod is not running; there is nothing to pause");
 }
 
 void Engine::stop(bool pause) {
@@ -333,7 +335,8 @@ void Engine::run_not_begun() {
 }
 
 void Engine::run_ended(wire::PodStatus next) {
-  static constexpr std::string_view kResults[] = {"finished", "failed", "paused", "cancelled", "limit_reached", "rolled_back"};
+  static constexpr std::string_view kResults[] = {"finished",  "failed",        "paused",
+                                                  "cancelled", "limit_reached", "rolled_back"};
   phase_ = Phase::Idle;
   if (outcome_ == Outcome::RolledBack) {
     history_.resize(before_.history);
@@ -344,7 +347,7 @@ void Engine::run_ended(wire::PodStatus next) {
   effects_.push_back(RunEnded{outcome_, end_message_, last_answer_, report_});
   set_status(next);
   // What came after the last request must not wait for the next message; but a broken log would only break again.
-  if (status_ == wire::PodStatus::Idle && !notices_.empty() && !log_error_) start_pending_notices();
+  if (may_start_by_itself() && !log_error_) start_pending_notices();
 }
 
 // ---- Effects

@@ -16,8 +16,9 @@
 #include "wire/event.hh"
 #include "wire/log_entry.hh"
 
-/// The turn engine: a pure state machine. Inputs go in, effects come out; it does no I/O and reads no clock. Whoever drives it carries
-/// out the effects in their order and reports back with inputs. The way of a turn is drawn in ARCHITECTURE.md.
+/// The turn engine: a pure state machine. Inputs go in, effects come out; it does no I/O and reads no clock. Whoever
+/// drives it carries out the effects in their order and reports back with inputs. The way of a turn is drawn in
+/// ARCHITECTURE.md.
 namespace insomnia::agent {
 
 // ---- Inputs
@@ -29,8 +30,8 @@ struct StartRun {
   bool delegated = false;                     ///< the parent's work: its end is reported
   std::optional<wire::MailRef> mail;          ///< the mail that it came with
 };
-/// Something that the model is to see at its next step; starts a run when idle, waits when paused. Refused without mail when too many
-/// wait already; what came by mail is never refused.
+/// Something that the model is to see at its next step; starts a run when idle, waits when paused. Refused without mail
+/// when too many wait already; what came by mail is never refused.
 struct Notice {
   wire::SystemItem item;
   std::optional<wire::MailRef> mail;
@@ -62,12 +63,13 @@ struct AppendFailed {
 };
 struct TimerFired {};
 
-using Input = std::variant<StartRun, Notice, Resume, Cancel, Pause, ModelEvent, ModelEnded, ToolDone, AppendDone, AppendFailed,
-                           TimerFired>;
+using Input = std::variant<StartRun, Notice, Resume, Cancel, Pause, ModelEvent, ModelEnded, ToolDone, AppendDone,
+                           AppendFailed, TimerFired>;
 
 // ---- Effects
 
-/// Write these records in one piece; answer with AppendDone or AppendFailed for the ticket. Tickets are answered in order.
+/// Write these records in one piece; answer with AppendDone or AppendFailed for the ticket. Tickets are answered in
+/// order.
 struct AppendLog {
   uint64_t ticket = 0;
   std::vector<wire::LogRecord> records;
@@ -99,9 +101,9 @@ struct Refused {
   std::string message;
 };
 enum class Outcome { Finished, Failed, Paused, Cancelled, LimitReached, RolledBack };
-/// A run has ended and its end is on disk, unless the log itself failed (then `report` is empty and nothing may be acknowledged that
-/// was not logged). `report`: the number under which the parent is to be told. Notices that a failing log left waiting start no run
-/// by themselves; the next input takes them in.
+/// A run has ended and its end is on disk, unless the log itself failed (then `report` is empty and nothing may be
+/// acknowledged that was not logged). `report`: the number under which the parent is to be told. Notices that a failing
+/// log left waiting start no run by themselves; the next input takes them in.
 struct RunEnded {
   Outcome outcome = Outcome::Finished;
   std::string message;      ///< of a failure
@@ -109,7 +111,8 @@ struct RunEnded {
   std::optional<uint64_t> report;
 };
 
-using Effect = std::variant<AppendLog, Emit, CallModel, AbortModel, RunTool, CancelTool, SetTimer, StopTimer, Refused, RunEnded>;
+using Effect =
+    std::variant<AppendLog, Emit, CallModel, AbortModel, RunTool, CancelTool, SetTimer, StopTimer, Refused, RunEnded>;
 using Effects = std::vector<Effect>;
 
 /// Texts and limits that a Pod's manifest and prompts give.
@@ -122,9 +125,11 @@ struct EngineSettings {
   std::string cache_key;
   std::string interrupted_result = "[Interrupted by user]";
   std::string crashed_result =
-      "[Interrupted: the Pod ended before this call's result was recorded. It may have had effects: look before you repeat it.]";
+      "[Interrupted: the Pod ended before this call's result was recorded. It may have had effects: look before you "
+      "repeat it.]";
   std::string interrupt_note = "The previous run was interrupted before it was finished.";
-  std::string continue_note = "Your answer was cut off. Continue exactly where it stopped; do not repeat what is already there.";
+  std::string continue_note =
+      "Your answer was cut off. Continue exactly where it stopped; do not repeat what is already there.";
   int64_t cancel_grace_ms = 5'000;  ///< how long cancelled tools may take to answer
   int64_t pause_grace_ms = 3'000;   ///< how long running tools may finish after a pause before they are cancelled
   size_t max_notices = 128;         ///< notices that may wait; those with mail are counted but never refused
@@ -135,9 +140,9 @@ struct EngineSettings {
 struct EngineState {
   std::vector<wire::Item> history;
   uint64_t turn_count = 0;
-  uint64_t report_seq = 0;       ///< last report number used
-  bool interrupted = false;      ///< the last run did not finish: the Pod starts paused
-  bool delegated = false;        ///< that run was the parent's work
+  uint64_t report_seq = 0;   ///< last report number used
+  bool interrupted = false;  ///< the last run did not finish: the Pod starts paused
+  bool delegated = false;    ///< that run was the parent's work
 };
 
 class Engine {
@@ -162,6 +167,9 @@ class Engine {
   /// The first run of a segment sets the prompt, rendered once.
   void set_system_prompt(std::string prompt) { settings_.system_prompt = std::move(prompt); }
   EngineSettings const& settings() const { return settings_; }
+  /// From now on no run starts by itself: the Pod is ending. Notices wait; those with mail come again at the next
+  /// start.
+  void close() { closing_ = true; }
 
  private:
   enum class Phase {
@@ -179,7 +187,7 @@ class Engine {
     bool cancelled = false;
   };
   struct Ticket {
-    size_t begin = 0;                     ///< its items in the history: [begin, end)
+    size_t begin = 0;  ///< its items in the history: [begin, end)
     size_t end = 0;
     std::vector<wire::EventBody> events;  ///< shown when the records are on disk
     std::vector<Notice> notices;          ///< taken in by it; wait again when it cannot be written
@@ -209,9 +217,13 @@ class Engine {
 
   void begin_run(std::string const& trigger, bool delegated, Records& records, Events& events);
   void start_pending_notices();
+  bool may_start_by_itself() const {
+    return status_ == wire::PodStatus::Idle && !busy() && !closing_ && !notices_.empty();
+  }
   std::vector<Notice> take_notices(Records& records, Events& events);
   void close_open_calls(Records& records, Events& events);
-  void add_system_item(wire::SystemItem const& item, std::optional<wire::MailRef> const& mail, Records& records, Events& events);
+  void add_system_item(wire::SystemItem const& item, std::optional<wire::MailRef> const& mail, Records& records,
+                       Events& events);
   void add_interrupt_note(std::string const& body, Records& records, Events& events);
 
   void append(Records records, bool durable, Events events = {}, std::vector<Notice> notices = {});
@@ -276,7 +288,7 @@ class Engine {
   std::string turn_text_;
   bool turn_open_ = false;
   bool call_open_ = false;
-  bool continuing_ = false;        ///< what is being written is followed by another call of the same turn
+  bool continuing_ = false;  ///< what is being written is followed by another call of the same turn
   int64_t continue_wait_ms_ = 0;
   int attempts_failed_ = 0;
   int64_t waited_ms_ = 0;
@@ -291,6 +303,7 @@ class Engine {
   uint64_t next_ticket_ = 1;
   uint64_t next_tool_ = 1;
   bool timer_set_ = false;
+  bool closing_ = false;
   std::map<uint64_t, Ticket> open_tickets_;
   int64_t now_ms_ = 0;
   Effects effects_;

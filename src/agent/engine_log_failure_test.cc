@@ -9,7 +9,8 @@ namespace {
 char const kMessage[] = "cannot write the session log, so the run stops here: disk full";
 
 std::string failed(std::string const& status = "idle", std::string const& answer = "") {
-  return std::string("> error internal '") + kMessage + "'\n> run_end failed\nEND failed '" + answer + "'\n> status " + status + "\n";
+  return std::string("> error internal '") + kMessage + "'\n> run_end failed\nEND failed '" + answer + "'\n> status " +
+         status + "\n";
 }
 
 TEST(EngineLogFailure, ARunWhoseStartCannotBeWrittenNeverWas) {
@@ -85,7 +86,8 @@ TEST(EngineLogFailure, OfAResultStopsTheOtherToolsAndTheCallIsAnsweredByTheNextR
   driver.in(tool_done(1, "one"));
   EXPECT_EQ(driver.in(append_failed(3)), "cancel 2\ntimer 5000\n");
   EXPECT_EQ(driver.in(tool_done(2, "two")), "log 4!: result c2 'two'\n");
-  EXPECT_EQ(driver.in(append_done(4)), std::string("> tool_result c2 'two'\nstop timer\nlog 5!: errored '") + kMessage + "'\n");
+  EXPECT_EQ(driver.in(append_done(4)),
+            std::string("> tool_result c2 'two'\nstop timer\nlog 5!: errored '") + kMessage + "'\n");
   EXPECT_EQ(driver.in(append_done(5)), failed());
   driver.go(say("again"));
   EXPECT_EQ(driver.request(),

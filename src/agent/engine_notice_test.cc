@@ -185,6 +185,17 @@ TEST(EngineNotice, OnlySoManyWaitButWhatCameByMailAlwaysDoes) {
   EXPECT_EQ(driver.request(), "user 'hi'\nassistant 'ok'\nsystem 'one'\nsystem 'two'\nsystem 'mail'\n");
 }
 
+TEST(EngineNotice, StartsNothingInAPodThatIsEnding) {
+  Driver driver;
+  driver.go(say("hi"));
+  driver.go(notice("one"));
+  driver.close();
+  driver.go(Cancel{});
+  EXPECT_FALSE(driver.in_run());
+  EXPECT_EQ(driver.go(notice("two")), "");
+  EXPECT_TRUE(driver.engine().has_pending_notices());
+}
+
 TEST(EngineNotice, TakenInByANewMessageItIsNotRolledBack) {
   Driver driver;
   driver.in(say("hi"));

@@ -9,7 +9,9 @@ struct Overloaded : Ts... {
   using Ts::operator()...;
 };
 
-std::string reported(std::optional<uint64_t> const& report) { return report ? " report " + std::to_string(*report) : ""; }
+std::string reported(std::optional<uint64_t> const& report) {
+  return report ? " report " + std::to_string(*report) : "";
+}
 
 std::string outcome_name(Outcome outcome) {
   switch (outcome) {
@@ -23,46 +25,52 @@ std::string outcome_name(Outcome outcome) {
   return "?";
 }
 
-std::string count(std::optional<uint64_t> const& number) { return number ? std::to_string(*number) : "-"; }
+std::string count(std::optional<uint64_t> const& number) {
+  return number ? std::to_string(*number) : "-";
+}
 
 std::string print_effect(Effect const& effect) {
-  return std::visit(
-      Overloaded{
-          [](AppendLog const& log) {
-            std::string line = "log " + std::to_string(log.ticket) + (log.durable ? "!" : "") + ":";
-            for (size_t i = 0; i < log.records.size(); ++i) line += (i == 0 ? " " : " | ") + print(log.records[i]);
-            return line;
-          },
-          [](Emit const& emit) { return "> " + print(emit.event); },
-          [](CallModel const&) { return std::string("call model"); },
-          [](AbortModel const&) { return std::string("abort model"); },
-          [](RunTool const& run) { return "run " + std::to_string(run.id) + ": " + run.call.name + " " + run.call.call_id; },
-          [](CancelTool const& cancel) { return "cancel " + std::to_string(cancel.id); },
-          [](SetTimer const& timer) { return "timer " + std::to_string(timer.delay_ms); },
-          [](StopTimer const&) { return std::string("stop timer"); },
-          [](Refused const& refused) { return "refused " + refused.code; },
-          [](RunEnded const& end) {
-            return "END " + outcome_name(end.outcome) + " '" + end.last_answer + "'" + reported(end.report);
-          },
-      },
-      effect);
+  return std::visit(Overloaded{
+                        [](AppendLog const& log) {
+                          std::string line = "log " + std::to_string(log.ticket) + (log.durable ? "!" : "") + ":";
+                          for (size_t i = 0; i < log.records.size(); ++i)
+                            line += (i == 0 ? " " : " | ") + print(log.records[i]);
+                          return line;
+                        },
+                        [](Emit const& emit) { return "> " + print(emit.event); },
+                        [](CallModel const&) { return std::string("call model"); },
+                        [](AbortModel const&) { return std::string("abort model"); },
+                        [](RunTool const& run) {
+                          return "run " + std::to_string(run.id) + ": " + run.call.name + " " + run.call.call_id;
+                        },
+                        [](CancelTool const& cancel) { return "cancel " + std::to_string(cancel.id); },
+                        [](SetTimer const& timer) { return "timer " + std::to_string(timer.delay_ms); },
+                        [](StopTimer const&) { return std::string("stop timer"); },
+                        [](Refused const& refused) { return "refused " + refused.code; },
+                        [](RunEnded const& end) {
+                          return "END " + outcome_name(end.outcome) + " '" + end.last_answer + "'" +
+                                 reported(end.report);
+                        },
+                    },
+                    effect);
 }
 
 }  // namespace
 
 std::string print(wire::Item const& item) {
-  return std::visit(Overloaded{
-                        [](wire::Message const& message) {
-                          static constexpr char const* kRoles[] = {"user", "assistant", "system"};
-                          return std::string(kRoles[static_cast<size_t>(message.role)]) + " '" + wire::message_text(message) + "'";
-                        },
-                        [](wire::ToolCall const& call) { return "call " + call.name + " " + call.call_id + " " + call.arguments; },
-                        [](wire::ToolResult const& result) {
-                          return "result " + result.call_id + (result.is_error ? " ERROR '" : " '") + wire::result_text(result) + "'";
-                        },
-                        [](wire::Reasoning const& reasoning) { return "reasoning '" + reasoning.text + "'"; },
-                    },
-                    item);
+  return std::visit(
+      Overloaded{
+          [](wire::Message const& message) {
+            static constexpr char const* kRoles[] = {"user", "assistant", "system"};
+            return std::string(kRoles[static_cast<size_t>(message.role)]) + " '" + wire::message_text(message) + "'";
+          },
+          [](wire::ToolCall const& call) { return "call " + call.name + " " + call.call_id + " " + call.arguments; },
+          [](wire::ToolResult const& result) {
+            return "result " + result.call_id + (result.is_error ? " ERROR '" : " '") + wire::result_text(result) + "'";
+          },
+          [](wire::Reasoning const& reasoning) { return "reasoning '" + reasoning.text + "'"; },
+      },
+      item);
 }
 
 std::string print(std::vector<wire::Item> const& history) {
@@ -72,30 +80,36 @@ std::string print(std::vector<wire::Item> const& history) {
 }
 
 std::string print(wire::LogRecord const& record) {
-  return std::visit(
-      Overloaded{
-          [](wire::Invoke const& invoke) { return "invoke " + invoke.trigger + (invoke.delegated ? " delegated" : ""); },
-          [](wire::UserInput const& input) {
-            return "user_input '" + wire::flatten(input.segments) + "'" + (input.mail ? " mail " + input.mail->sender : "");
-          },
-          [](wire::SystemItemRecord const& system) {
-            return system.item.kind + " '" + system.item.body + "'" + (system.mail ? " mail " + system.mail->sender : "");
-          },
-          [](wire::AssistantItem const& assistant) { return print(assistant.item); },
-          [](wire::ToolResultRecord const& result) { return print(wire::Item(result.item)); },
-          [](wire::TurnEndRecord const& end) { return "turn_end " + std::to_string(end.turn_count); },
-          [](wire::LlmUsage const& usage) {
-            return "usage " + std::to_string(usage.history_len) + " items " + std::to_string(usage.input_total_tokens) + "/" +
-                   std::to_string(usage.output_tokens);
-          },
-          [](wire::Extension const& extension) { return "extension " + extension.domain; },
-          [](wire::RunCompleted const& completed) {
-            return "completed " + completed.result + (completed.interrupted ? " interrupted" : "") + reported(completed.report);
-          },
-          [](wire::RunErrored const& errored) { return "errored '" + errored.message + "'" + reported(errored.report); },
-          [](auto const&) { return std::string("other record"); },
-      },
-      record);
+  return std::visit(Overloaded{
+                        [](wire::Invoke const& invoke) {
+                          return "invoke " + invoke.trigger + (invoke.delegated ? " delegated" : "");
+                        },
+                        [](wire::UserInput const& input) {
+                          return "user_input '" + wire::flatten(input.segments) + "'" +
+                                 (input.mail ? " mail " + input.mail->sender : "");
+                        },
+                        [](wire::SystemItemRecord const& system) {
+                          return system.item.kind + " '" + system.item.body + "'" +
+                                 (system.mail ? " mail " + system.mail->sender : "");
+                        },
+                        [](wire::AssistantItem const& assistant) { return print(assistant.item); },
+                        [](wire::ToolResultRecord const& result) { return print(wire::Item(result.item)); },
+                        [](wire::TurnEndRecord const& end) { return "turn_end " + std::to_string(end.turn_count); },
+                        [](wire::LlmUsage const& usage) {
+                          return "usage " + std::to_string(usage.history_len) + " items " +
+                                 std::to_string(usage.input_total_tokens) + "/" + std::to_string(usage.output_tokens);
+                        },
+                        [](wire::Extension const& extension) { return "extension " + extension.domain; },
+                        [](wire::RunCompleted const& completed) {
+                          return "completed " + completed.result + (completed.interrupted ? " interrupted" : "") +
+                                 reported(completed.report);
+                        },
+                        [](wire::RunErrored const& errored) {
+                          return "errored '" + errored.message + "'" + reported(errored.report);
+                        },
+                        [](auto const&) { return std::string("other record"); },
+                    },
+                    record);
 }
 
 std::string print(wire::EventBody const& event) {
@@ -110,9 +124,10 @@ std::string print(wire::EventBody const& event) {
           [&](wire::LlmCallStartEvent const& e) { return name + " " + std::to_string(e.llm_call); },
           [&](wire::LlmCallEndEvent const& e) { return name + " " + std::to_string(e.llm_call); },
           [&](wire::LlmRetryEvent const& e) {
-            return name + " call " + std::to_string(e.llm_call) + " failed " + std::to_string(e.failed_attempt) + " of " +
-                   std::to_string(e.max_attempts) + " wait " + std::to_string(e.wait_ms) + " elapsed " +
-                   std::to_string(e.elapsed_ms) + (e.status ? " status " + std::to_string(*e.status) : "") + " '" + e.error + "'";
+            return name + " call " + std::to_string(e.llm_call) + " failed " + std::to_string(e.failed_attempt) +
+                   " of " + std::to_string(e.max_attempts) + " wait " + std::to_string(e.wait_ms) + " elapsed " +
+                   std::to_string(e.elapsed_ms) + (e.status ? " status " + std::to_string(*e.status) : "") + " '" +
+                   e.error + "'";
           },
           [&](wire::LlmContinuationEvent const& e) {
             return name + " call " + std::to_string(e.llm_call) + ", " + std::to_string(e.attempt) + " of " +
@@ -125,7 +140,9 @@ std::string print(wire::EventBody const& event) {
           [&](wire::ToolCallStartEvent const& e) { return name + " " + e.id; },
           [&](wire::ToolCallArgsDeltaEvent const& e) { return name + " " + e.id + " " + e.json; },
           [&](wire::ToolCallDoneEvent const& e) { return name + " " + e.id + " " + e.arguments; },
-          [&](wire::ToolResultEvent const& e) { return name + " " + e.id + (e.is_error ? " ERROR '" : " '") + e.summary + "'"; },
+          [&](wire::ToolResultEvent const& e) {
+            return name + " " + e.id + (e.is_error ? " ERROR '" : " '") + e.summary + "'";
+          },
           [&](wire::UsageEvent const& e) { return name + " " + count(e.input_tokens) + "/" + count(e.output_tokens); },
           [&](wire::RunEndEvent const& e) { return name + " " + e.result; },
           [&](wire::StatusEvent const& e) { return name + " " + std::string(wire::status_name(e.status)); },

@@ -6,8 +6,9 @@
 #include "agent/engine_script_test.hh"
 #include "agent/history.hh"
 
-// Thousands of legal input sequences from fixed seeds. What is checked after every step stands in Driver; here stands what only a whole
-// sequence shows: that a stop ends a run, that every call is answered once over restarts, that report numbers have no gap.
+// Thousands of legal input sequences from fixed seeds. What is checked after every step stands in Driver; here stands
+// what only a whole sequence shows: that a stop ends a run, that every call is answered once over restarts, that report
+// numbers have no gap.
 namespace insomnia::agent {
 namespace {
 
@@ -112,7 +113,8 @@ class World {
   Input from_outside() {
     switch (pick(8)) {
       case 0:
-      case 1: return pick(2) == 0 ? say("do " + std::to_string(steps_)) : say_delegated("work " + std::to_string(steps_));
+      case 1:
+        return pick(2) == 0 ? say("do " + std::to_string(steps_)) : say_delegated("work " + std::to_string(steps_));
       case 2:
       case 3: return notice("news " + std::to_string(steps_));
       case 4: return notice_delegated("more work " + std::to_string(steps_));
@@ -153,13 +155,15 @@ class World {
       case 3: return start_block();
       case 4:
       case 5:
-        return streaming_blocks_.empty() ? start_block()
-                                         : model(llm::BlockDelta{pick_block(), pick(4) == 0 ? "" : "t" + std::to_string(steps_)});
+        return streaming_blocks_.empty()
+                   ? start_block()
+                   : model(llm::BlockDelta{pick_block(), pick(4) == 0 ? "" : "t" + std::to_string(steps_)});
       case 6:
       case 7: return streaming_blocks_.empty() ? start_block() : model(llm::BlockStop{pick_block()});
       case 8: return model(llm::ReasoningDone{{.text = "thought " + std::to_string(steps_)}});
-      case 9: return model(llm::Usage{.input_tokens = pick(2) == 0 ? std::optional<uint64_t>(pick(1000)) : std::nullopt,
-                                      .output_tokens = pick(100)});
+      case 9:
+        return model(llm::Usage{.input_tokens = pick(2) == 0 ? std::optional<uint64_t>(pick(1000)) : std::nullopt,
+                                .output_tokens = pick(100)});
       case 10: return model(llm::Stopped{static_cast<llm::StopReason>(pick(8))});
       case 11: return model(llm::Completed{});
       case 12: return model_ended();
@@ -189,7 +193,7 @@ class World {
 
 TEST(EngineRandom, HoldsItsPromisesOverThousandsOfSequences) {
   std::map<Outcome, size_t> outcomes;
-  for (uint32_t seed = 0; seed < 8'000; ++seed) {
+  for (uint32_t seed = 0; seed < 1'000; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     World world(seed);
     for (int round = 0; round < 3; ++round) {

@@ -58,7 +58,8 @@ TEST(EngineRestart, ANewMessageFollowsTheAnswersAndTheNote) {
   first.go(two_calls());
   Driver second(test_settings(), first.log());
   EXPECT_EQ(second.in(say("other")),
-            "log 1!: result c1 ERROR 'crashed' | result c2 ERROR 'crashed' | invoke user_send | interrupt 'was interrupted' | "
+            "log 1!: result c1 ERROR 'crashed' | result c2 ERROR 'crashed' | invoke user_send | interrupt 'was "
+            "interrupted' | "
             "user_input 'other'\n");
   second.in(append_done(1));
   EXPECT_EQ(second.request(),

@@ -10,7 +10,9 @@ namespace insomnia::agent {
 
 // ---- Inputs in few words
 
-Input say(std::string text) { return StartRun{.input = wire::text_segments(std::move(text))}; }
+Input say(std::string text) {
+  return StartRun{.input = wire::text_segments(std::move(text))};
+}
 Input say_delegated(std::string text) {
   return StartRun{.input = wire::text_segments(std::move(text)), .delegated = true, .mail = wire::MailRef{"parent", 1}};
 }
@@ -26,11 +28,20 @@ Input notice_delegated(std::string body) {
 Input tool_done(uint64_t id, std::string summary) {
   return ToolDone{id, {.call_id = "", .summary = std::move(summary), .content = std::nullopt}, {}};
 }
-Input append_done(uint64_t ticket) { return AppendDone{ticket}; }
-Input append_failed(uint64_t ticket) { return AppendFailed{ticket, {Code::NoSpace, "disk full"}}; }
-Input model(llm::StreamEvent event) { return ModelEvent{std::move(event)}; }
-Input model_ended() { return ModelEnded{}; }
-Input model_failed_with(std::string message, bool retryable, std::optional<int> status, std::optional<int64_t> retry_after_ms) {
+Input append_done(uint64_t ticket) {
+  return AppendDone{ticket};
+}
+Input append_failed(uint64_t ticket) {
+  return AppendFailed{ticket, {Code::NoSpace, "disk full"}};
+}
+Input model(llm::StreamEvent event) {
+  return ModelEvent{std::move(event)};
+}
+Input model_ended() {
+  return ModelEnded{};
+}
+Input model_failed_with(std::string message, bool retryable, std::optional<int> status,
+                        std::optional<int64_t> retry_after_ms) {
   llm::CallFailure failure;
   failure.error = {Code::Unavailable, std::move(message)};
   failure.status = status;
@@ -40,7 +51,8 @@ Input model_failed_with(std::string message, bool retryable, std::optional<int> 
 }
 
 std::vector<Input> text_stream(std::string const& text) {
-  return {model(llm::BlockStart{0, llm::BlockType::Text, "", ""}), model(llm::BlockDelta{0, text}), model(llm::BlockStop{0})};
+  return {model(llm::BlockStart{0, llm::BlockType::Text, "", ""}), model(llm::BlockDelta{0, text}),
+          model(llm::BlockStop{0})};
 }
 std::vector<Input> tool_stream(std::vector<wire::ToolCall> const& calls) {
   std::vector<Input> stream;
@@ -275,7 +287,7 @@ void Driver::check() {
     EXPECT_TRUE(!open_.empty() || calling_ || !tools_.empty() || timer_) << "the run waits for nothing";
   } else {
     EXPECT_TRUE(open_.empty() && !calling_ && !timer_);
-    bool may_wait = engine_.status() == wire::PodStatus::Paused || log_failed_;
+    bool may_wait = engine_.status() == wire::PodStatus::Paused || log_failed_ || closed_;
     EXPECT_TRUE(may_wait || !engine_.has_pending_notices());
   }
   bool text_is_being_written = std::any_of(open_.begin(), open_.end(), [](AppendLog const& log) {

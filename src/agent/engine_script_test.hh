@@ -57,7 +57,8 @@ std::vector<wire::Item> in_call_order(std::vector<wire::Item> items);
 
 EngineSettings test_settings();
 
-/// Drives an engine, keeps its log, and checks after each step what must always hold (the checks are failures of the running test).
+/// Drives an engine, keeps its log, and checks after each step what must always hold (the checks are failures of the
+/// running test).
 class Driver {
  public:
   /// A log that is not empty: the Pod was started again.
@@ -68,6 +69,11 @@ class Driver {
   /// Gives the inputs; after each one all appends are answered as done. Returns all effects, printed.
   std::string go(std::vector<Input> const& inputs);
   std::string go(Input const& input) { return go(std::vector<Input>{input}); }
+
+  void close() {
+    closed_ = true;
+    engine_.close();
+  }
 
   Engine& engine() { return engine_; }
   std::vector<wire::LogRecord> const& log() const { return log_; }
@@ -103,6 +109,7 @@ class Driver {
   bool calling_ = false;
   bool timer_ = false;
   bool log_failed_ = false;
+  bool closed_ = false;
 };
 
 }  // namespace insomnia::agent

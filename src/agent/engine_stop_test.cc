@@ -16,7 +16,8 @@ class EngineStop : public ::testing::TestWithParam<bool> {
   Input stop() const { return pause() ? Input(Pause{}) : Input(Cancel{}); }
   std::string name() const { return pause() ? "paused" : "cancelled"; }
   std::string ended(std::string const& answer = "") const {
-    return "> run_end " + name() + "\nEND " + name() + " '" + answer + "'\n> status " + (pause() ? "paused" : "idle") + "\n";
+    return "> run_end " + name() + "\nEND " + name() + " '" + answer + "'\n> status " + (pause() ? "paused" : "idle") +
+           "\n";
   }
 };
 INSTANTIATE_TEST_SUITE_P(CancelAndPause, EngineStop, ::testing::Bool(),
@@ -108,7 +109,8 @@ TEST_P(EngineStop, MidTextDropsThePartialText) {
             "abort model\n"
             "> llm_call_end 0\n"
             "> turn_end 0\n"
-            "log 2!: completed " + name() + " interrupted\n");
+            "log 2!: completed " +
+                name() + " interrupted\n");
   EXPECT_EQ(driver.in(append_done(2)), ended());
   EXPECT_EQ(print(driver.engine().history()), "user 'hi'\n");
 }
@@ -122,7 +124,8 @@ TEST_P(EngineStop, MidThinkingEndsTheThinking) {
             "> thinking_done ''\n"
             "> llm_call_end 0\n"
             "> turn_end 0\n"
-            "log 2!: completed " + name() + " interrupted\n");
+            "log 2!: completed " +
+                name() + " interrupted\n");
 }
 
 TEST_P(EngineStop, ToolCallsOfACancelledStreamReachNoLaterTurn) {
@@ -144,8 +147,8 @@ TEST_P(EngineStop, WhileBackingOffRollsBackAMessageThatGaveNothing) {
   Driver driver;
   driver.go(say("hi"));
   driver.go(model_failed_with("busy", true, 529));
-  EXPECT_EQ(driver.go(stop()), std::string("stop timer\n> llm_call_end 0\n> turn_end 0\nlog 2!: completed rolled_back\n") +
-                                   kRolledBack);
+  EXPECT_EQ(driver.go(stop()),
+            std::string("stop timer\n> llm_call_end 0\n> turn_end 0\nlog 2!: completed rolled_back\n") + kRolledBack);
   EXPECT_EQ(driver.go(TimerFired{}), "");
 }
 
@@ -155,7 +158,8 @@ TEST_P(EngineStop, WhileBackingOffInALaterTurnKeepsTheFirst) {
   driver.go(finished(tool_stream({{"c1", "Read", "{}"}}), llm::StopReason::ToolUse));
   driver.go(tool_done(1, "text"));
   driver.go(model_failed_with("busy", true, 529));
-  EXPECT_EQ(driver.go(stop()), "stop timer\n> llm_call_end 1\n> turn_end 1\nlog 4!: completed " + name() + " interrupted\n" + ended());
+  EXPECT_EQ(driver.go(stop()),
+            "stop timer\n> llm_call_end 1\n> turn_end 1\nlog 4!: completed " + name() + " interrupted\n" + ended());
 }
 
 TEST_P(EngineStop, WhileABrokenStreamWaitsKeepsItsText) {
@@ -163,7 +167,8 @@ TEST_P(EngineStop, WhileABrokenStreamWaitsKeepsItsText) {
   driver.go(say("hi"));
   driver.go(text_stream("half"));
   driver.go(model_failed_with("reset"));
-  EXPECT_EQ(driver.go(stop()), "stop timer\n> turn_end 0\nlog 3!: completed " + name() + " interrupted\n" + ended("half"));
+  EXPECT_EQ(driver.go(stop()),
+            "stop timer\n> turn_end 0\nlog 3!: completed " + name() + " interrupted\n" + ended("half"));
   EXPECT_EQ(print(driver.engine().history()), "user 'hi'\nassistant 'half'\nsystem 'go on'\n");
 }
 
@@ -178,7 +183,8 @@ TEST_P(EngineStop, WhileTheCallsAreWrittenRunsNoneAndAnswersAll) {
   EXPECT_EQ(driver.in(append_done(3)),
             "> tool_result c1 ERROR 'interrupted'\n"
             "> tool_result c2 ERROR 'interrupted'\n"
-            "log 4!: completed " + name() + " interrupted\n");
+            "log 4!: completed " +
+                name() + " interrupted\n");
   EXPECT_EQ(driver.in(append_done(4)), ended());
 }
 

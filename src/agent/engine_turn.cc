@@ -21,7 +21,8 @@ void Engine::next_step() {
   }
   Records records;
   Events events;
-  auto from_parent = std::find_if(notices_.begin(), notices_.end(), [](Notice const& notice) { return notice.delegated; });
+  auto from_parent =
+      std::find_if(notices_.begin(), notices_.end(), [](Notice const& notice) { return notice.delegated; });
   if (from_parent != notices_.end() && !delegated_) {
     // The parent's work joins a run that was not its own: from here on its end is reported, also after a crash.
     delegated_ = true;
@@ -132,7 +133,8 @@ void Engine::finish_stream() {
   bool paused = reason == llm::StopReason::PauseTurn && next_tools_.empty();
   bool cut = reason == llm::StopReason::MaxTokens && next_tools_.empty();
   if ((paused || (cut && said_something)) && continuations_ < settings_.max_continuations) {
-    continue_turn(std::move(records), said_something, cut ? "the output limit was reached" : "the model paused its turn", 0);
+    continue_turn(std::move(records), said_something,
+                  cut ? "the output limit was reached" : "the model paused its turn", 0);
     return;
   }
   close_call();
@@ -143,7 +145,8 @@ void Engine::finish_stream() {
     end_run(Outcome::Failed, "the model refused to answer (its provider's safety filter); rephrase the task",
             std::move(records));
   } else if (cut) {
-    end_run(Outcome::Failed, "the model's answer did not fit its output limit; raise worker.max_tokens", std::move(records));
+    end_run(Outcome::Failed, "the model's answer did not fit its output limit; raise worker.max_tokens",
+            std::move(records));
   } else if (paused) {
     end_run(Outcome::Failed, "the model paused its turn too many times without an answer; send the task again",
             std::move(records));
@@ -202,8 +205,8 @@ void Engine::close_call() {
   }
 }
 
-/// REQUIRES: nothing of the stream is in the history yet, for the usage was measured on what was sent. A call that did not say how
-/// long its prompt was measures nothing and leaves no record.
+/// REQUIRES: nothing of the stream is in the history yet, for the usage was measured on what was sent. A call that did
+/// not say how long its prompt was measures nothing and leaves no record.
 void Engine::report_usage(Records& records) {
   llm::Usage const& usage = stream_->usage();
   if (!usage.input_tokens && !usage.output_tokens) return;
@@ -260,8 +263,10 @@ void Engine::answer_interrupted() {
   Records records;
   Events events;
   for (auto const& [id, tool] : tools_) {
-    wire::ToolResult result{
-        .call_id = tool.call.call_id, .summary = settings_.interrupted_result, .content = std::nullopt, .is_error = true};
+    wire::ToolResult result{.call_id = tool.call.call_id,
+                            .summary = settings_.interrupted_result,
+                            .content = std::nullopt,
+                            .is_error = true};
     events.emplace_back(wire::ToolResultEvent{result.call_id, result.summary, result.content, result.is_error});
     records.emplace_back(wire::ToolResultRecord{result});
     history_.emplace_back(std::move(result));
@@ -288,7 +293,8 @@ void Engine::on(TimerFired const&) {
     return;
   }
   if (phase_ != Phase::Tools || tools_.empty()) return;
-  bool all_cancelled = std::all_of(tools_.begin(), tools_.end(), [](auto const& entry) { return entry.second.cancelled; });
+  bool all_cancelled =
+      std::all_of(tools_.begin(), tools_.end(), [](auto const& entry) { return entry.second.cancelled; });
   if (all_cancelled) answer_interrupted();
   else cancel_tools();
 }

@@ -11,7 +11,8 @@ std::vector<wire::ToolCall> unanswered_calls(std::vector<wire::Item> const& hist
     if (auto const* call = std::get_if<wire::ToolCall>(&item)) open.push_back(*call);
     auto const* result = std::get_if<wire::ToolResult>(&item);
     if (result == nullptr) continue;
-    auto answered = std::find_if(open.rbegin(), open.rend(), [&](auto const& call) { return call.call_id == result->call_id; });
+    auto answered =
+        std::find_if(open.rbegin(), open.rend(), [&](auto const& call) { return call.call_id == result->call_id; });
     if (answered != open.rend()) open.erase(std::next(answered).base());
   }
   return open;

@@ -5,7 +5,9 @@
 namespace insomnia::agent {
 namespace {
 
-wire::Item call(std::string id) { return wire::ToolCall{std::move(id), "Read", "{}"}; }
+wire::Item call(std::string id) {
+  return wire::ToolCall{std::move(id), "Read", "{}"};
+}
 wire::Item result(std::string id, std::string summary = "ok") {
   return wire::ToolResult{.call_id = std::move(id), .summary = std::move(summary), .content = std::nullopt};
 }
@@ -18,7 +20,8 @@ std::vector<std::string> ids(std::vector<wire::ToolCall> const& calls) {
 TEST(History, UnansweredCallsAreThoseWithoutAResult) {
   EXPECT_TRUE(unanswered_calls({}).empty());
   EXPECT_TRUE(unanswered_calls({call("a"), result("a")}).empty());
-  EXPECT_EQ(ids(unanswered_calls({call("a"), call("b"), call("c"), result("b")})), (std::vector<std::string>{"a", "c"}));
+  EXPECT_EQ(ids(unanswered_calls({call("a"), call("b"), call("c"), result("b")})),
+            (std::vector<std::string>{"a", "c"}));
 }
 
 TEST(History, ACallIdThatOccursAgainIsAnotherCall) {
@@ -31,11 +34,13 @@ TEST(History, AResultAnswersNoCallThatComesLater) {
 }
 
 TEST(History, ResultsAreOrderedLikeTheirCalls) {
-  std::vector<wire::Item> history = {wire::user_message("u"), call("a"), call("b"), call("c"), result("c"), result("a"), result("b"),
-                                     wire::assistant_message("x")};
+  std::vector<wire::Item> history = {
+      wire::user_message("u"),     call("a"), call("b"), call("c"), result("c"), result("a"), result("b"),
+      wire::assistant_message("x")};
   order_results(history);
-  std::vector<wire::Item> wanted = {wire::user_message("u"), call("a"), call("b"), call("c"), result("a"), result("b"), result("c"),
-                                    wire::assistant_message("x")};
+  std::vector<wire::Item> wanted = {
+      wire::user_message("u"),     call("a"), call("b"), call("c"), result("a"), result("b"), result("c"),
+      wire::assistant_message("x")};
   EXPECT_EQ(history, wanted);
   order_results(history);
   EXPECT_EQ(history, wanted) << "once is enough";

@@ -11,13 +11,15 @@
 
 namespace insomnia::agent {
 
-/// Collects one model call's stream into history items and into the live events that clients see. Blocks may interleave, and an index
-/// may be used again. A new one is made for every call, so nothing of a cancelled stream can reach a later turn.
+/// Collects one model call's stream into history items and into the live events that clients see. Blocks may
+/// interleave, and an index may be used again. A new one is made for every call, so nothing of a cancelled stream can
+/// reach a later turn.
 class StreamCollector {
  public:
   /// Takes one event; returns what clients are to be told.
   std::vector<wire::EventBody> take(llm::StreamEvent const& event);
-  /// The stream is over: ends what clients were told has begun (thinking_start is always paired). A second call gives nothing.
+  /// The stream is over: ends what clients were told has begun (thinking_start is always paired). A second call gives
+  /// nothing.
   std::vector<wire::EventBody> close();
 
   bool completed() const { return completed_; }
@@ -26,10 +28,12 @@ class StreamCollector {
   std::optional<llm::StopReason> stop_reason() const { return stop_reason_; }
   llm::Usage const& usage() const { return usage_; }
 
-  /// Everything that the call gave: reasoning, one assistant message with all text, finished tool calls. Empty when there is only
-  /// reasoning. A last tool call that the output limit cut is left out: its arguments are not what the model meant.
+  /// Everything that the call gave: reasoning, one assistant message with all text, finished tool calls. Empty when
+  /// there is only reasoning. A last tool call that the output limit cut is left out: its arguments are not what the
+  /// model meant.
   std::vector<wire::Item> items() const;
-  /// What a broken stream leaves: the text that was shown and, before it, reasoning that is complete; no tool calls. Empty without text.
+  /// What a broken stream leaves: the text that was shown and, before it, reasoning that is complete; no tool calls.
+  /// Empty without text.
   std::vector<wire::Item> salvage() const;
   /// What was streamed so far, for clients that attach now.
   wire::InFlight in_flight() const;
@@ -46,8 +50,8 @@ class StreamCollector {
   void add_block(size_t index, Block block);
   std::vector<wire::Item> text_and_reasoning() const;
 
-  std::vector<Block> blocks_;              ///< as they began
-  std::map<size_t, size_t> open_;          ///< position in blocks_ of each index that is under way
+  std::vector<Block> blocks_;      ///< as they began
+  std::map<size_t, size_t> open_;  ///< position in blocks_ of each index that is under way
   std::vector<wire::Reasoning> reasoning_;
   llm::Usage usage_;
   std::optional<llm::StopReason> stop_reason_;

@@ -26,17 +26,18 @@ std::string take(StreamCollector& collector, std::vector<llm::StreamEvent> const
 
 TEST(StreamCollector, JoinsAllTextIntoOneMessageAfterTheReasoning) {
   StreamCollector collector;
-  EXPECT_EQ(take(collector, {BlockStart{0, BlockType::Thinking, "", ""}, BlockDelta{0, "hm"}, BlockStop{0},
-                             llm::ReasoningDone{{.text = "hm", .signature = "s"}}, BlockStart{1, BlockType::Text, "", ""},
-                             BlockDelta{1, "a"}, BlockStop{1}, BlockStart{2, BlockType::Text, "", ""}, BlockDelta{2, "b"},
-                             BlockStop{2}, llm::Completed{}}),
-            "thinking_start\n"
-            "thinking_delta 'hm'\n"
-            "thinking_done 'hm'\n"
-            "text_delta 'a'\n"
-            "text_done 'a'\n"
-            "text_delta 'b'\n"
-            "text_done 'b'\n");
+  EXPECT_EQ(
+      take(collector, {BlockStart{0, BlockType::Thinking, "", ""}, BlockDelta{0, "hm"}, BlockStop{0},
+                       llm::ReasoningDone{{.text = "hm", .signature = "s"}}, BlockStart{1, BlockType::Text, "", ""},
+                       BlockDelta{1, "a"}, BlockStop{1}, BlockStart{2, BlockType::Text, "", ""}, BlockDelta{2, "b"},
+                       BlockStop{2}, llm::Completed{}}),
+      "thinking_start\n"
+      "thinking_delta 'hm'\n"
+      "thinking_done 'hm'\n"
+      "text_delta 'a'\n"
+      "text_done 'a'\n"
+      "text_delta 'b'\n"
+      "text_done 'b'\n");
   EXPECT_TRUE(collector.completed());
   EXPECT_EQ(print(collector.items()), "reasoning 'hm'\nassistant 'ab'\n");
 }
@@ -44,16 +45,16 @@ TEST(StreamCollector, JoinsAllTextIntoOneMessageAfterTheReasoning) {
 TEST(StreamCollector, KeepsInterleavedParallelCallsApart) {
   StreamCollector collector;
   take(collector, {BlockStart{0, BlockType::ToolUse, "c1", "Read"}, BlockStart{1, BlockType::ToolUse, "c2", "Bash"},
-                   BlockDelta{0, "{\"a\""}, BlockDelta{1, "{\"b\""}, BlockDelta{0, ":1}"}, BlockDelta{1, ":2}"}, BlockStop{1},
-                   BlockStop{0}});
+                   BlockDelta{0, "{\"a\""}, BlockDelta{1, "{\"b\""}, BlockDelta{0, ":1}"}, BlockDelta{1, ":2}"},
+                   BlockStop{1}, BlockStop{0}});
   EXPECT_EQ(print(collector.items()), "call Read c1 {\"a\":1}\ncall Bash c2 {\"b\":2}\n");
 }
 
 TEST(StreamCollector, AnIndexThatIsUsedAgainIsANewBlock) {
   StreamCollector collector;
   take(collector, {BlockStart{0, BlockType::Text, "", ""}, BlockDelta{0, "a"}, BlockStop{0},
-                   BlockStart{0, BlockType::ToolUse, "c1", "Read"}, BlockStop{0}, BlockStart{0, BlockType::Text, "", ""},
-                   BlockDelta{0, "b"}});
+                   BlockStart{0, BlockType::ToolUse, "c1", "Read"}, BlockStop{0},
+                   BlockStart{0, BlockType::Text, "", ""}, BlockDelta{0, "b"}});
   EXPECT_EQ(print(collector.items()), "assistant 'ab'\ncall Read c1 {}\n");
 }
 
@@ -97,8 +98,8 @@ TEST(StreamCollector, ClosesThinkingOnce) {
 
 TEST(StreamCollector, SalvagesTextAndItsReasoningButNoCalls) {
   StreamCollector collector;
-  take(collector, {llm::ReasoningDone{{.text = "hm"}}, BlockDelta{0, "half"}, BlockStart{1, BlockType::ToolUse, "c1", "Read"},
-                   BlockStop{1}});
+  take(collector, {llm::ReasoningDone{{.text = "hm"}}, BlockDelta{0, "half"},
+                   BlockStart{1, BlockType::ToolUse, "c1", "Read"}, BlockStop{1}});
   EXPECT_EQ(print(collector.salvage()), "reasoning 'hm'\nassistant 'half'\n");
 }
 
@@ -116,8 +117,9 @@ TEST(StreamCollector, ReasoningMayPrecedeACall) {
 
 TEST(StreamCollector, LeavesOutTheCallThatTheOutputLimitCut) {
   StreamCollector collector;
-  take(collector, {BlockStart{0, BlockType::ToolUse, "c1", "Read"}, BlockStop{0}, BlockStart{1, BlockType::ToolUse, "c2", "Write"},
-                   BlockDelta{1, "{\"pa"}, BlockStop{1}, llm::Stopped{llm::StopReason::MaxTokens}});
+  take(collector,
+       {BlockStart{0, BlockType::ToolUse, "c1", "Read"}, BlockStop{0}, BlockStart{1, BlockType::ToolUse, "c2", "Write"},
+        BlockDelta{1, "{\"pa"}, BlockStop{1}, llm::Stopped{llm::StopReason::MaxTokens}});
   EXPECT_EQ(print(collector.items()), "call Read c1 {}\n");
 }
 

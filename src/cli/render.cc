@@ -195,7 +195,9 @@ void Renderer::system_said(client::PodOrigin const& origin, wire::SystemItem con
     what = item.message;
   } else if (!item.path.empty() || !item.slug.empty()) {
     what += " " + item.path + item.slug;
-  } else if (item.kind != "interrupt") {
+  } else if (item.kind == "interrupt") {
+    what = "the run before was interrupted";
+  } else {
     return;
   }
   line(origin, Style::Dim, "◂ " + what);

@@ -123,8 +123,7 @@ void RunSession::launch() {
 
 void RunSession::on_launched(Result<pod::LaunchedPod> launched) {
   if (!launched) {
-    Error error = std::move(launched).error();
-    error.code = launch_failure(error);
+    Error error = launch_failure(std::move(launched).error());
     // Somebody was faster: take the next free name, unless the user wants this one.
     if (error.code == Code::AlreadyExists && options_.name.empty() && attempts_ < kNameAttempts) {
       taken_names_.insert(name_);
@@ -143,7 +142,7 @@ void RunSession::on_launched(Result<pod::LaunchedPod> launched) {
   render.echo_input = false;
   render.root_history = false;
   view_.emplace(loop_, name_, launched->socket_path,
-                LiveViewOptions{.json = options_.json, .quiet = options_.quiet, .render = std::move(render), .observer = options_.observer},
+                LiveViewOptions{.json = options_.json, .quiet = options_.quiet || (options_.detach && !options_.json), .render = std::move(render), .observer = options_.observer},
                 output_,
                 LiveView::Handler{.on_root_event = [this](wire::Event const& event) { on_event(event); },
                                   .on_root_closed = [this](Error const& error) { on_connection_closed(error); },
@@ -164,6 +163,7 @@ void RunSession::on_event(wire::Event const& event) {
     return exit_with(busy ? static_cast<int>(kFailed) : code, busy);
   }
   if (!was_accepted && tracker_.accepted()) on_accepted();
+  if (over_) return;
   switch (phase_) {
     case Phase::Working:
       if (tracker_.settled()) return conclude();

@@ -176,14 +176,20 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
   return result;
 }
 
-Code launch_failure(Error const& error) {
-  if (error.code != Code::Unavailable) return error.code;
+Error launch_failure(Error error) {
+  if (error.code != Code::Unavailable) return error;
   // A process that ended tells why in words only, on its stderr.
   auto says = [&](std::string_view fragment) { return error.message.find(fragment) != std::string::npos; };
-  if (says("is taken by a live Pod") || says("stop that one first or use another name")) return Code::AlreadyExists;
-  if (says(" is refused: ")) return Code::Conflict;
-  if (says("is outside the Pod's scope") || says("is not within the scope")) return Code::PermissionDenied;
-  return error.code;
+  if (says("is taken by a live Pod") || says("stop that one first or use another name")) error.code = Code::AlreadyExists;
+  else if (says(" is refused: ")) error.code = Code::Conflict;
+  else if (says("is outside the Pod's scope") || says("is not within the scope")) error.code = Code::PermissionDenied;
+
+  constexpr std::string_view kLastWord = "\nerror: ";
+  if (auto at = error.message.rfind(kLastWord); at != std::string::npos) {
+    std::string head = error.message.substr(0, error.message.find('\n'));
+    error.message = std::string(text::trim(error.message.substr(at + kLastWord.size()))) + " (" + head + ")";
+  }
+  return error;
 }
 
 }  // namespace insomnia::cli

@@ -33,8 +33,8 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
 /// `base`, `base`-2, `base`-3 …: the first that `usable` accepts. Pure.
 std::string free_name(std::string const& base, std::function<bool(std::string const&)> const& usable);
 
-/// Why a new Pod process did not get ready: Conflict or PermissionDenied when its scope was refused, AlreadyExists when its name is
-/// live, else the error's own code. Pure.
-Code launch_failure(Error const& error);
+/// Makes the error of a new Pod process that did not get ready one for people: the Pod's own words first, and as code Conflict or
+/// PermissionDenied when its scope was refused, AlreadyExists when its name is live. Pure.
+Error launch_failure(Error error);
 
 }  // namespace insomnia::cli

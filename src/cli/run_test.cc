@@ -83,6 +83,12 @@ TEST(RunTracker, APauseIsSeen) {
   EXPECT_FALSE(run.tracker.settled());
 }
 
+TEST(RunTracker, APausedPodThatTakesARunIsNotPausedAnyMore) {
+  Tracked run{all(wire::SnapshotEvent{.status = wire::PodStatus::Paused}), mine(wire::UserMessageEvent{})};
+  EXPECT_TRUE(run.tracker.accepted());
+  EXPECT_FALSE(run.tracker.paused());
+}
+
 TEST(RunTracker, AfterAReconnectTheSnapshotTellsHowTheRunEnded) {
   wire::SnapshotEvent again{.status = wire::PodStatus::Idle, .settled = true};
   again.entries = {wire::encode_log_entry({1, wire::RunErrored{true, "x", {}}}), wire::encode_log_entry({2, wire::Invoke{"user_send"}}),
@@ -233,12 +239,19 @@ TEST_F(PrepareRunTest, AStoredPodIsContinuedOnlyWithTheSettingsItHas) {
 }
 
 TEST(LaunchFailure, IsToldApartByWhatThePodSaid) {
-  auto of = [](std::string message) { return launch_failure({Code::Unavailable, "Pod `x` ended before it was ready\n" + message}); };
+  auto of = [](std::string message) { return launch_failure({Code::Unavailable, "Pod `x` ended before it was ready\n" + message}).code; };
   EXPECT_EQ(of("error: write:/w is refused: Pod 'y' writes there; ask for a part"), Code::Conflict);
   EXPECT_EQ(of("error: the working directory /w is outside the Pod's scope; add"), Code::PermissionDenied);
   EXPECT_EQ(of("error: /run/x/lock is held by instance 1, process 2; stop that one first or use another name"), Code::AlreadyExists);
   EXPECT_EQ(of("error: out of luck"), Code::Unavailable);
-  EXPECT_EQ(launch_failure({Code::Timeout, "late"}), Code::Timeout);
+  EXPECT_EQ(launch_failure({Code::Timeout, "late"}).code, Code::Timeout);
+}
+
+TEST(LaunchFailure, ThePodsOwnWordsComeFirst) {
+  Error const error = launch_failure({Code::Unavailable, "Pod `x` ended before it was ready (exit code 1)\n--- child stderr (/run/x) ---\nnoise\nerror: no room"});
+  EXPECT_EQ(error.message, "no room (Pod `x` ended before it was ready (exit code 1))");
+  Error const other{Code::Unavailable, "Pod `x` ended before it was ready (killed by signal 11)\n--- child stderr ---\nboom"};
+  EXPECT_EQ(launch_failure(other), other);
 }
 
 TEST_F(PrepareRunTest, WithoutAModelNothingStarts) {

@@ -6,8 +6,14 @@ namespace insomnia::cli {
 
 void RunTracker::on_event(wire::Event const& event) {
   if (auto outcome = confirmation_.on_event(event)) {
-    if (*outcome) accepted_ = true;
-    else rejection_ = outcome->error();
+    if (*outcome) {
+      accepted_ = true;
+      // What was true of the Pod before is over: a paused one goes on with this run.
+      paused_ = false;
+      settled_ = false;
+    } else {
+      rejection_ = outcome->error();
+    }
   }
   if (auto const* snapshot = std::get_if<wire::SnapshotEvent>(&event.body)) return on_snapshot(*snapshot);
   if (std::holds_alternative<wire::ShutdownEvent>(event.body)) shut_down_ = true;

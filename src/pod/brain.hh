@@ -99,6 +99,7 @@ class Brain final : public llm::CallHandler {
   void take_child_event(ChildRecord const& child, wire::PodEvent const& event, wire::MailRef mail);
   void notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated);
   void report_to_parent(Mail mail);
+  void poke_parent(int attempts);
   wire::PodEvent end_event(agent::RunEnded const& end) const;
 
   // Settling and ending.

@@ -11,6 +11,7 @@ namespace insomnia::pod {
 namespace {
 
 constexpr int64_t kPokeMs = 5'000;
+constexpr int kPokeAttempts = 12;
 
 std::string list_names(std::vector<tools::Definition> const& tools) {
   std::string result;
@@ -236,11 +237,22 @@ void Brain::report_to_parent(Mail mail) {
           alert("error", "pod", "the end could not be reported to the parent: " + posted.error().message);
           return;
         }
-        uint64_t id = next_poke_++;
-        pokes_[id] = std::make_unique<client::OneShot>(core_.loop, core_.state.parent->socket, wire::Method{wire::PokeMethod{}, std::nullopt},
-                                                       kPokeMs, [](Result<wire::SnapshotEvent> const&) {});
-        // A few suffice: older ones have long come to their end.
-        while (pokes_.size() > 16) pokes_.erase(pokes_.begin());
+        poke_parent(kPokeAttempts);
+      });
+}
+
+void Brain::poke_parent(int attempts) {
+  uint64_t id = next_poke_++;
+  pokes_[id] = std::make_unique<client::OneShot>(
+      core_.loop, core_.state.parent->socket, wire::Method{wire::PokeMethod{}, std::nullopt}, kPokeMs,
+      [this, alive = alive_, id, attempts](Result<wire::SnapshotEvent> const& poked) {
+        // A parent that is too busy to answer is asked again; one that is not there looks into its inbox when it starts.
+        bool again = !poked && poked.error().code == Code::Timeout && attempts > 1;
+        core_.loop.post([this, alive, id, again, attempts] {
+          if (!*alive) return;
+          pokes_.erase(id);
+          if (again) poke_parent(attempts - 1);
+        });
       });
 }
 

@@ -266,7 +266,7 @@ TEST(DemoScript, TheParentStartsTwoPodsInOneTurnAndWaitsForBoth) {
   EXPECT_TRUE(field(stage.turns[2].calls[0].arguments, "task")
                   .starts_with("Repair the folder `" + root + "/parser` of the project `" + root + "`: "));
 
-  stage.notify("pod `fix-stats` finished a turn");
+  stage.notify("pod `fix-stats` finished a turn\n\nReport: refused, pod `fix-parser` holds it.");
   EXPECT_EQ(stage.run(), "`fix-parser` is still at work. I wait.");
   stage.notify("pod `fix-parser` finished a turn");
   EXPECT_EQ(stage.run(),

@@ -50,7 +50,8 @@ pragma user_version = 1;
 )";
 
 constexpr char kColumns[] =
-    "select id, pod_name, pod_id, instance_id, live, spawner_instance, spawner_name, delegated_from, socket, segment_id, "
+    "select id, pod_name, pod_id, instance_id, live, spawner_instance, spawner_name, delegated_from, socket, "
+    "segment_id, "
     "workspace_root, task, pid, since_ms from pods ";
 
 AllocationTable::Row read_row(Query const& query) {
@@ -83,7 +84,9 @@ Result<int64_t> AllocationTable::version() {
   return TRY(query.next()) ? query.integer(0) : 0;
 }
 
-Result<void> AllocationTable::create() { return database_.execute(kSchema); }
+Result<void> AllocationTable::create() {
+  return database_.execute(kSchema);
+}
 
 Result<std::optional<AllocationTable::Row>> AllocationTable::one(Query& query) {
   if (!TRY(query.next())) return std::optional<Row>();
@@ -153,7 +156,8 @@ Result<int64_t> AllocationTable::count_below(std::string_view pod_id) {
 Result<void> AllocationTable::load_rules(Row& row) {
   row.pod.scope_allow.clear();
   row.pod.scope_deny.clear();
-  Query query(database_, "select deny, path, writes, recursive from rules where pod = ? order by deny, position");
+  Query query(database_,
+              "select deny, path, writes, recursive from rules where pod = ? order by deny, position");
   query.bind(row.id);
   while (TRY(query.next())) {
     auto& rules = query.integer(0) != 0 ? row.pod.scope_deny : row.pod.scope_allow;
@@ -176,7 +180,8 @@ Result<void> AllocationTable::load_rules(std::vector<Row>& rows) {
   return {};
 }
 
-Result<std::vector<AllocationTable::HeldRule>> AllocationTable::write_rules_touching(scope::ScopeRule const& rule) {
+Result<std::vector<AllocationTable::HeldRule>> AllocationTable::write_rules_touching(
+    scope::ScopeRule const& rule) {
   std::vector<HeldRule> result;
   auto keep = [&](int64_t row, std::string path, int64_t recursive) {
     scope::ScopeRule held = make_rule(std::move(path), 1, recursive);
@@ -191,7 +196,9 @@ Result<std::vector<AllocationTable::HeldRule>> AllocationTable::write_rules_touc
   // ... and what is below it is one range: '0' follows '/'.
   std::string base = rule.target == "/" ? "" : rule.target;
   std::string first = base + "/", last = base + "0";
-  Query query(database_, "select pod, path, recursive from rules where path > ? and path < ? and deny = 0 and writes = 1");
+  Query query(
+      database_,
+      "select pod, path, recursive from rules where path > ? and path < ? and deny = 0 and writes = 1");
   query.bind(first).bind(last);
   while (TRY(query.next())) keep(query.integer(0), query.text(1), query.integer(2));
   return result;
@@ -200,16 +207,19 @@ Result<std::vector<AllocationTable::HeldRule>> AllocationTable::write_rules_touc
 Result<std::vector<int64_t>> AllocationTable::strays_of(std::string_view pod_id, std::string_view parent) {
   std::vector<int64_t> result;
   Query query(database_,
-              "select pods.id from ancestors join pods on pods.id = ancestors.pod where ancestor = ? and delegated_from = ?");
+              "select pods.id from ancestors join pods on pods.id = ancestors.pod where ancestor = ? and "
+              "delegated_from = ?");
   query.bind(pod_id).bind(parent);
   while (TRY(query.next())) result.push_back(query.integer(0));
   return result;
 }
 
-Result<void> AllocationTable::insert_rules(int64_t row, std::vector<scope::ScopeRule> const& rules, bool deny) {
+Result<void> AllocationTable::insert_rules(int64_t row, std::vector<scope::ScopeRule> const& rules,
+                                           bool deny) {
   for (size_t position = 0; position < rules.size(); ++position) {
     auto const& rule = rules[position];
-    Query query(database_, "insert into rules (pod, deny, position, path, writes, recursive) values (?, ?, ?, ?, ?, ?)");
+    Query query(database_,
+                "insert into rules (pod, deny, position, path, writes, recursive) values (?, ?, ?, ?, ?, ?)");
     query.bind(row).bind(deny).bind(static_cast<int64_t>(position)).bind(rule.target);
     TRY(query.bind(rule.permission == scope::Permission::Write).bind(rule.recursive).run());
   }
@@ -221,8 +231,10 @@ Result<void> AllocationTable::insert(Allocation const& pod, Row const* parent) {
   int64_t id = 0;
   {
     Query query(database_,
-                "insert into pods (pod_name, pod_id, instance_id, live, spawner_instance, spawner_name, delegated_from, socket, "
-                "segment_id, workspace_root, task, pid, since_ms) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning id");
+                "insert into pods (pod_name, pod_id, instance_id, live, spawner_instance, spawner_name, "
+                "delegated_from, socket, "
+                "segment_id, workspace_root, task, pid, since_ms) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                "?, ?) returning id");
     query.bind(pod.pod_name).bind(pod.pod_id).bind(pod.instance_id).bind(pod.state == AllocationState::Live);
     query.bind(pod.spawner_instance).bind(pod.spawner_name).bind(above).bind(pod.socket).bind(pod.segment_id);
     query.bind(pod.workspace_root).bind(pod.task).bind(pod.pid).bind(pod.since_ms);
@@ -233,7 +245,8 @@ Result<void> AllocationTable::insert(Allocation const& pod, Row const* parent) {
   TRY(insert_rules(id, pod.scope_allow, false));
   TRY(insert_rules(id, pod.scope_deny, true));
   if (parent) {
-    Query query(database_, "insert into ancestors (ancestor, pod) select ancestor, ? from ancestors where pod = ?");
+    Query query(database_,
+                "insert into ancestors (ancestor, pod) select ancestor, ? from ancestors where pod = ?");
     TRY(query.bind(id).bind(parent->id).run());
   }
   if (!pod.delegated_from.empty()) {
@@ -260,7 +273,9 @@ Result<void> AllocationTable::set_segment(int64_t row, std::string_view segment_
 
 Result<void> AllocationTable::remove(Row const& row) {
   // The parent may have been removed a moment ago in this transaction, so it is asked for again.
-  TRY(Query(database_, "update pods set delegated_from = (select delegated_from from pods where id = ?1) where delegated_from = ?2")
+  TRY(Query(database_,
+            "update pods set delegated_from = (select delegated_from from pods where id = ?1) where "
+            "delegated_from = ?2")
           .bind(row.id)
           .bind(row.pod.pod_id)
           .run());

@@ -11,7 +11,8 @@
 
 namespace insomnia::registry {
 
-/// The tables of the registry: rows in and out, nothing decided. Writing needs an open write transaction. Schema: doc/registry.md.
+/// The tables of the registry: rows in and out, nothing decided. Writing needs an open write transaction.
+/// Schema: doc/registry.md.
 class AllocationTable {
  public:
   struct Row {
@@ -53,8 +54,8 @@ class AllocationTable {
   /// The rows that were once below `pod_id` and are now direct children of `parent` ("": roots).
   Result<std::vector<int64_t>> strays_of(std::string_view pod_id, std::string_view parent);
 
-  /// `parent` is null for a root. The row remembers its parents for strays_of(); while `pod.delegated_from` names a Pod that is not
-  /// there, the row is a root that remembers that one.
+  /// `parent` is null for a root. The row remembers its parents for strays_of(); while `pod.delegated_from`
+  /// names a Pod that is not there, the row is a root that remembers that one.
   Result<void> insert(Allocation const& pod, Row const* parent);
   Result<void> move_below(int64_t row, std::string_view parent);
   Result<void> set_live(int64_t row, pid_t pid, std::string_view segment_id);

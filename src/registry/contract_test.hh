@@ -23,7 +23,9 @@ struct Implementation {
   std::function<std::unique_ptr<Registry>(std::string const& directory, Liveness liveness)> open;
 };
 
-inline void PrintTo(Implementation const& implementation, std::ostream* out) { *out << implementation.name; }
+inline void PrintTo(Implementation const& implementation, std::ostream* out) {
+  *out << implementation.name;
+}
 
 /// Instances are alive until a test says that they died.
 struct Instances {
@@ -61,7 +63,8 @@ inline Allocation child(std::string const& spawner, std::string const& name, Rul
   return row;
 }
 
-/// Run an implementation through the contract with INSTANTIATE_TEST_SUITE_P(Name, RegistryContract, testing::Values(...)).
+/// Run an implementation through the contract with INSTANTIATE_TEST_SUITE_P(Name, RegistryContract,
+/// testing::Values(...)).
 class RegistryContract : public testing::TestWithParam<Implementation> {
  protected:
   RegistryContract() : registry_(open()) {}
@@ -110,10 +113,12 @@ class RegistryContract : public testing::TestWithParam<Implementation> {
 };
 
 /// Whether it failed with this code and all these words.
-inline testing::AssertionResult failed(Result<void> const& result, Code code, std::vector<std::string> const& words) {
+inline testing::AssertionResult failed(Result<void> const& result, Code code,
+                                       std::vector<std::string> const& words) {
   if (result) return testing::AssertionFailure() << "it succeeded";
   if (result.error().code != code) {
-    return testing::AssertionFailure() << "code " << code_name(result.error().code) << ": " << result.error().message;
+    return testing::AssertionFailure()
+           << "code " << code_name(result.error().code) << ": " << result.error().message;
   }
   for (auto const& word : words) {
     if (result.error().message.find(word) == std::string::npos) {

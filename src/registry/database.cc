@@ -1,9 +1,9 @@
 #include "registry/database.hh"
 
 #include <sqlite3.h>
-#include <time.h>
 
 #include <algorithm>
+#include <ctime>
 
 namespace insomnia::registry {
 namespace {
@@ -14,16 +14,23 @@ Code code_of(int result_code) {
   switch (result_code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_PROTOCOL: return Code::Timeout;
+    case SQLITE_PROTOCOL:
+      return Code::Timeout;
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return Code::Corrupt;
-    case SQLITE_FULL: return Code::NoSpace;
-    case SQLITE_READONLY: return result_code == SQLITE_READONLY_DBMOVED ? Code::Unavailable : Code::PermissionDenied;
+    case SQLITE_NOTADB:
+      return Code::Corrupt;
+    case SQLITE_FULL:
+      return Code::NoSpace;
+    case SQLITE_READONLY:
+      return result_code == SQLITE_READONLY_DBMOVED ? Code::Unavailable : Code::PermissionDenied;
     case SQLITE_PERM:
-    case SQLITE_AUTH: return Code::PermissionDenied;
+    case SQLITE_AUTH:
+      return Code::PermissionDenied;
     case SQLITE_CANTOPEN:
-    case SQLITE_IOERR: return Code::Io;
-    default: return Code::Internal;
+    case SQLITE_IOERR:
+      return Code::Io;
+    default:
+      return Code::Internal;
   }
 }
 
@@ -31,12 +38,14 @@ Code code_of(int result_code) {
 
 Result<std::unique_ptr<Database>> Database::open(std::string const& path, bool read_only) {
   std::unique_ptr<Database> database(new Database(path));
-  int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+  int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+              (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
   int code = sqlite3_open_v2(path.c_str(), &database->connection_, flags, nullptr);
   if (code != SQLITE_OK) return database->error("open", code);
   sqlite3_busy_handler(database->connection_, &Database::on_busy, database.get());
   sqlite3_wal_autocheckpoint(database->connection_, kCheckpointPages);
-  // The last one to close would delete the -wal file by its name, which may be that of a new database when this one was set aside.
+  // The last one to close would delete the -wal file by its name, which may be that of a new database when
+  // this one was set aside.
   sqlite3_db_config(database->connection_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   return database;
 }
@@ -46,7 +55,9 @@ Database::~Database() {
   sqlite3_close(connection_);
 }
 
-void Database::start_waiting(int64_t limit_ms) { deadline_ms_ = clock_.steady_ms() + limit_ms; }
+void Database::start_waiting(int64_t limit_ms) {
+  deadline_ms_ = clock_.steady_ms() + limit_ms;
+}
 
 int Database::on_busy(void* self, int count) {
   auto& database = *static_cast<Database*>(self);
@@ -84,7 +95,9 @@ bool Database::has_moved() const {
   return code == SQLITE_OK && moved != 0;
 }
 
-bool Database::is_read_only() const { return sqlite3_db_readonly(connection_, "main") == 1; }
+bool Database::is_read_only() const {
+  return sqlite3_db_readonly(connection_, "main") == 1;
+}
 
 Result<sqlite3_stmt*> Database::statement(char const* sql) {
   auto found = statements_.find(sql);
@@ -96,14 +109,16 @@ Result<sqlite3_stmt*> Database::statement(char const* sql) {
   int code = sqlite3_prepare_v3(connection_, sql, -1, SQLITE_PREPARE_PERSISTENT, &prepared, nullptr);
   // Our SQL is fixed: when it does not fit the tables, they are not ours.
   if (code == SQLITE_ERROR) {
-    return fail(Code::Corrupt, "pod registry " + path_ + ": the tables are not as expected: " + sqlite3_errmsg(connection_));
+    return fail(Code::Corrupt,
+                "pod registry " + path_ + ": the tables are not as expected: " + sqlite3_errmsg(connection_));
   }
   if (code != SQLITE_OK) return error("prepare", code);
   statements_.emplace(sql, prepared);
   return prepared;
 }
 
-Query::Query(Database& database, char const* sql) : database_(database), statement_(database.statement(sql)) {}
+Query::Query(Database& database, char const* sql)
+    : database_(database), statement_(database.statement(sql)) {}
 
 Query::~Query() {
   if (!statement_) return;
@@ -139,10 +154,13 @@ Result<void> Query::run() {
 
 std::string Query::text(int column) const {
   auto const* bytes = reinterpret_cast<char const*>(sqlite3_column_text(*statement_, column));
-  return bytes ? std::string(bytes, static_cast<size_t>(sqlite3_column_bytes(*statement_, column))) : std::string();
+  return bytes ? std::string(bytes, static_cast<size_t>(sqlite3_column_bytes(*statement_, column)))
+               : std::string();
 }
 
-int64_t Query::integer(int column) const { return sqlite3_column_int64(*statement_, column); }
+int64_t Query::integer(int column) const {
+  return sqlite3_column_int64(*statement_, column);
+}
 
 Transaction::~Transaction() {
   // Fails when an error has ended the transaction already; that is what is wanted.

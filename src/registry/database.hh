@@ -17,8 +17,8 @@ struct sqlite3_stmt;
 
 namespace insomnia::registry {
 
-/// One SQLite connection with its prepared statements. Used by one thread at a time. Waiting for a lock ends at the limit that the
-/// last start_waiting() set.
+/// One SQLite connection with its prepared statements. Used by one thread at a time. Waiting for a lock ends
+/// at the limit that the last start_waiting() set.
 class Database {
  public:
   /// Opens without touching the file much: damage shows at the first query.
@@ -51,8 +51,8 @@ class Database {
   std::map<std::string_view, sqlite3_stmt*> statements_;
 };
 
-/// One use of a prepared statement: bind in order, then step. `sql` must live as long as the Database (its text is the key of the
-/// cache) and must not be in use elsewhere at the same time.
+/// One use of a prepared statement: bind in order, then step. `sql` must live as long as the Database (its
+/// text is the key of the cache) and must not be in use elsewhere at the same time.
 class Query {
  public:
   Query(Database& database, char const* sql);

@@ -2,9 +2,9 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include <cerrno>
+#include <ctime>
 
 #include "base/clock.hh"
 
@@ -15,7 +15,7 @@ constexpr int kReplacedTries = 16;
 constexpr long kPollNs = 2'000'000;
 
 struct flock whole_file() {
-  struct flock lock {};
+  struct flock lock{};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
   return lock;
@@ -23,8 +23,8 @@ struct flock whole_file() {
 
 bool is_still_at(int fd, std::string const& path) {
   struct stat open_file{}, named{};
-  return ::fstat(fd, &open_file) == 0 && ::stat(path.c_str(), &named) == 0 && open_file.st_dev == named.st_dev &&
-         open_file.st_ino == named.st_ino;
+  return ::fstat(fd, &open_file) == 0 && ::stat(path.c_str(), &named) == 0 &&
+         open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
 }
 
 }  // namespace
@@ -32,7 +32,8 @@ bool is_still_at(int fd, std::string const& path) {
 Result<FileLock> FileLock::try_take(std::string const& path) {
   // A file that was replaced between open and lock is no lock at all: look again.
   for (int i = 0; i < kReplacedTries; ++i) {
-    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600));
+    UniqueFd fd(
+        ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600));
     if (!fd) return fail_errno("open " + path, errno);
     struct flock lock = whole_file();
     if (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {

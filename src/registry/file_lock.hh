@@ -8,8 +8,9 @@
 
 namespace insomnia::registry {
 
-/// An open-file-description lock on a whole file: it belongs to the descriptor and its copies, not to the process, and ends with the
-/// last of them. The file is made with mode 0600 if it is missing and never unlinked.
+/// An open-file-description lock on a whole file: it belongs to the descriptor and its copies, not to the
+/// process, and ends with the last of them. The file is made with mode 0600 if it is missing and never
+/// unlinked.
 class FileLock {
  public:
   /// Takes the lock or fails with Conflict. Afterwards `path` is known to name the locked file.

@@ -11,7 +11,6 @@ namespace insomnia::registry {
 namespace {
 
 using Row = AllocationTable::Row;
-using scope::Permission;
 using scope::ScopeRule;
 
 constexpr size_t kMaxRules = 4096;
@@ -19,13 +18,16 @@ constexpr size_t kShownTask = 80;
 
 Result<void> check_free(AllocationTable& table, Allocation const& row) {
   if (auto holder = TRY(table.by_name(row.pod_name))) {
-    return fail(Code::AlreadyExists, "the Pod name '" + row.pod_name + "' is taken by a live Pod (process " +
-                                         std::to_string(holder->pod.pid) + "); choose another name or stop that one");
+    std::string process = holder->pod.pid > 0 ? " (process " + std::to_string(holder->pod.pid) + ")" : "";
+    return fail(Code::AlreadyExists, "the Pod name '" + row.pod_name + "' is taken by a live Pod" + process +
+                                         "; choose another name or stop that one");
   }
   if (auto holder = TRY(table.by_pod_id(row.pod_id))) {
-    return fail(Code::AlreadyExists, "Pod " + row.pod_id + " is live under the name '" + holder->pod.pod_name + "'");
+    return fail(Code::AlreadyExists,
+                "Pod " + row.pod_id + " is live under the name '" + holder->pod.pod_name + "'");
   }
-  if (auto holder = TRY(table.by_segment(row.segment_id))) return std::unexpected(segment_conflict(holder->pod));
+  if (auto holder = TRY(table.by_segment(row.segment_id)))
+    return std::unexpected(segment_conflict(holder->pod));
   return {};
 }
 
@@ -46,26 +48,31 @@ std::string describe_owner(WriteOwner const& owner, std::string_view parent_id) 
   std::string result = "Pod '" + pod.pod_name + "' holds " + describe_rule(owner.held);
   std::string details;
   if (!parent_id.empty() && pod.delegated_from == parent_id) details = "a child of the same Pod";
-  if (pod.state == AllocationState::Reserved) details += (details.empty() ? "" : ", ") + std::string("starting");
-  if (!pod.task.empty()) details += (details.empty() ? "task: " : ", task: ") + text::one_line(pod.task, kShownTask);
+  if (pod.state == AllocationState::Reserved)
+    details += (details.empty() ? "" : ", ") + std::string("starting");
+  if (!pod.task.empty())
+    details += (details.empty() ? "task: " : ", task: ") + text::one_line(pod.task, kShownTask);
   return details.empty() ? result : result + " (" + details + ")";
 }
 
-/// What both grants have in common: nobody else may write there, then the row is added and its strays come back below it.
+/// What both grants have in common: nobody else may write there, then the row is added and its strays come
+/// back below it.
 Result<void> claim(AllocationTable& table, Allocation const& row, std::vector<Row> const& ancestors) {
   std::string parent = ancestors.empty() ? "" : ancestors.front().pod.pod_id;
   auto strays = TRY(table.strays_of(row.pod_id, parent));
   auto conflict = TRY(find_write_conflict(table, {row.scope_allow, row.scope_deny, ancestors, strays}));
   if (conflict) {
-    return fail(Code::Conflict, describe_rule(conflict->requested) + " is refused: " + describe_owner(*conflict, parent) +
-                                    "; ask for a part that does not overlap, or wait until that Pod has ended");
+    return fail(Code::Conflict,
+                describe_rule(conflict->requested) + " is refused: " + describe_owner(*conflict, parent) +
+                    "; ask for a part that does not overlap, or wait until that Pod has ended");
   }
   TRY(table.insert(row, ancestors.empty() ? nullptr : &ancestors.front()));
   for (int64_t stray : strays) TRY(table.move_below(stray, row.pod_id));
   return {};
 }
 
-/// Whether a single rule of the spawner grants this one and no deny takes all of it. A deny inside it travels to the child.
+/// Whether a single rule of the spawner grants this one and no deny takes all of it. A deny inside it travels
+/// to the child.
 bool is_within(Allocation const& spawner, ScopeRule const& rule) {
   bool granted = std::any_of(spawner.scope_allow.begin(), spawner.scope_allow.end(),
                              [&](ScopeRule const& allow) { return covers_fully(allow, rule); });
@@ -80,26 +87,31 @@ Result<void> check_delegation(Allocation const& spawner, std::vector<ScopeRule> 
   for (auto const& rule : requested) {
     if (!delegation) {
       if (is_within(spawner, rule)) continue;
-      return fail(Code::PermissionDenied, describe_rule(rule) + " is not within the scope of Pod '" + spawner.pod_name + "' (allow " +
-                                              describe_rules(spawner.scope_allow) + "; deny " + describe_rules(spawner.scope_deny) +
-                                              "); ask for a part of one of its rules");
+      return fail(Code::PermissionDenied,
+                  describe_rule(rule) + " is not within the scope of Pod '" + spawner.pod_name + "' (allow " +
+                      describe_rules(spawner.scope_allow) + "; deny " + describe_rules(spawner.scope_deny) +
+                      "); ask for a part of one of its rules");
     }
     if (delegation_allows(*delegation, rule)) continue;
-    std::string grant = delegation->allow.empty()
-                            ? "there is no delegation scope grant, and its direct filesystem scope may not be delegated"
-                            : "allow " + describe_rules(delegation->allow) + "; deny " + describe_rules(delegation->deny);
-    return fail(Code::PermissionDenied, describe_rule(rule) + " is outside this Pod's delegation scope grant (" + grant + ")");
+    std::string grant =
+        delegation->allow.empty()
+            ? "there is no delegation scope grant, and its direct filesystem scope may not be delegated"
+            : "allow " + describe_rules(delegation->allow) + "; deny " + describe_rules(delegation->deny);
+    return fail(Code::PermissionDenied,
+                describe_rule(rule) + " is outside this Pod's delegation scope grant (" + grant + ")");
   }
   return {};
 }
 
 std::unexpected<Error> limit_reached(std::string_view limit, uint32_t value, std::string_view way_out) {
-  return fail(Code::LimitReached, "limit reached: " + std::string(limit) + " is " + std::to_string(value) + "; " + std::string(way_out));
+  return fail(Code::LimitReached, "limit reached: " + std::string(limit) + " is " + std::to_string(value) +
+                                      "; " + std::string(way_out));
 }
 
 Result<void> check_limits(AllocationTable& table, std::vector<Row> const& ancestors, Limits const& limits) {
   if (ancestors.size() > limits.max_depth) {
-    return limit_reached("max_depth", limits.max_depth, "this Pod is too deep in the tree to spawn; let its parent spawn instead");
+    return limit_reached("max_depth", limits.max_depth,
+                         "this Pod is too deep in the tree to spawn; let its parent spawn instead");
   }
   if (TRY(table.count_below(ancestors.front().pod.pod_id)) >= limits.max_children) {
     return limit_reached("max_children", limits.max_children, "stop a child or wait until one has ended");
@@ -113,18 +125,20 @@ Result<void> check_limits(AllocationTable& table, std::vector<Row> const& ancest
 }  // namespace
 
 Error segment_conflict(Allocation const& holder) {
-  return {Code::Conflict, "session segment " + holder.segment_id + " is held by Pod '" + holder.pod_name + "' (" + holder.socket +
-                              "); attach to that Pod or fork the session"};
+  return {Code::Conflict, "session segment " + holder.segment_id + " is held by Pod '" + holder.pod_name +
+                              "' (" + holder.socket + "); attach to that Pod or fork the session"};
 }
 
 Result<void> check_rules(Allocation const& row) {
   if (row.scope_allow.size() + row.scope_deny.size() > kMaxRules) {
-    return fail(Code::InvalidArgument, "the scope of Pod '" + row.pod_name + "' has more than " + std::to_string(kMaxRules) + " rules");
+    return fail(Code::InvalidArgument, "the scope of Pod '" + row.pod_name + "' has more than " +
+                                           std::to_string(kMaxRules) + " rules");
   }
   for (auto const* rules : {&row.scope_allow, &row.scope_deny}) {
     for (auto const& rule : *rules) {
       if (scope::is_canonical_form(rule.target)) continue;
-      return fail(Code::InvalidArgument, "the scope of Pod '" + row.pod_name + "' has a target that is not canonical: '" + rule.target + "'");
+      return fail(Code::InvalidArgument, "the scope of Pod '" + row.pod_name +
+                                             "' has a target that is not canonical: '" + rule.target + "'");
     }
   }
   return {};
@@ -140,16 +154,18 @@ Result<void> grant_registration(AllocationTable& table, Allocation const& row) {
   return claim(table, live, ancestors);
 }
 
-Result<void> grant_delegation(AllocationTable& table, Allocation const& row, std::optional<scope::ScopeConfig> const& delegation,
-                              Limits const& limits) {
+Result<void> grant_delegation(AllocationTable& table, Allocation const& row,
+                              std::optional<scope::ScopeConfig> const& delegation, Limits const& limits) {
   TRY(check_free(table, row));
   auto spawner = TRY(table.by_pod_id(row.delegated_from));
   if (!spawner || spawner->pod.state != AllocationState::Live) {
-    return fail(Code::NotFound, "the spawner of Pod '" + row.pod_name + "' (" + row.delegated_from + ") is not registered");
+    return fail(Code::NotFound,
+                "the spawner of Pod '" + row.pod_name + "' (" + row.delegated_from + ") is not registered");
   }
   if (spawner->pod.instance_id != row.spawner_instance) {
-    return fail(Code::NotFound, "Pod '" + spawner->pod.pod_name + "' is held by instance " + spawner->pod.instance_id + ", not by " +
-                                    row.spawner_instance + "; only that one may delegate its scope");
+    return fail(Code::NotFound, "Pod '" + spawner->pod.pod_name + "' is held by instance " +
+                                    spawner->pod.instance_id + ", not by " + row.spawner_instance +
+                                    "; only that one may delegate its scope");
   }
   auto ancestors = TRY(with_ancestors(table, std::move(spawner)));
   Allocation const& parent = ancestors.front().pod;

@@ -53,7 +53,8 @@ Result<std::optional<LockHolder>> holder_of(int fd, std::string const& path) {
 Result<void> write_content(int fd, std::string const& path, std::string const& content) {
   ssize_t size = ::pwrite(fd, content.data(), content.size(), 0);
   if (size < 0) return fail_errno("write " + path, errno);
-  if (static_cast<size_t>(size) != content.size()) return fail(Code::NoSpace, "write " + path + ": not all of it was taken");
+  if (static_cast<size_t>(size) != content.size())
+    return fail(Code::NoSpace, "write " + path + ": not all of it was taken");
   if (::ftruncate(fd, size) != 0) return fail_errno("truncate " + path, errno);
   return {};
 }
@@ -69,9 +70,11 @@ Error held_by(std::string const& path, std::optional<LockHolder> const& holder) 
 }  // namespace
 
 Result<InstanceLock> InstanceLock::acquire(std::string const& path, std::string const& instance_id) {
-  bool has_blank = std::any_of(instance_id.begin(), instance_id.end(), [](unsigned char c) { return c <= ' '; });
+  bool has_blank =
+      std::any_of(instance_id.begin(), instance_id.end(), [](unsigned char c) { return c <= ' '; });
   if (instance_id.empty() || has_blank || instance_id.size() > 128) {
-    return fail(Code::InvalidArgument, "lock " + path + ": '" + text::one_line(instance_id, 140) + "' is no instance id");
+    return fail(Code::InvalidArgument,
+                "lock " + path + ": '" + text::one_line(instance_id, 140) + "' is no instance id");
   }
   TRY(io::make_directories(io::parent_path(path), 0700));
   auto lock = FileLock::try_take(path);
@@ -81,7 +84,8 @@ Result<InstanceLock> InstanceLock::acquire(std::string const& path, std::string 
   }
   if (!lock) return std::unexpected(std::move(lock).error());
   std::string start_time = TRY(own_start_time());
-  TRY(write_content(lock->fd(), path, instance_id + " " + std::to_string(::getpid()) + " " + start_time + "\n"));
+  TRY(write_content(lock->fd(), path,
+                    instance_id + " " + std::to_string(::getpid()) + " " + start_time + "\n"));
   return InstanceLock(std::move(*lock).release());
 }
 

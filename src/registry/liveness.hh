@@ -9,12 +9,14 @@
 
 namespace insomnia::registry {
 
-/// The lock that proves that an instance is alive: an open-file-description lock on `<runtime_dir>/<name>/lock`. The file holds
-/// the instance's id, pid and start time for others to read; it is never unlinked.
+/// The lock that proves that an instance is alive: an open-file-description lock on
+/// `<runtime_dir>/<name>/lock`. The file holds the instance's id, pid and start time for others to read; it
+/// is never unlinked.
 class InstanceLock {
  public:
-  /// Takes the lock or says who holds it (AlreadyExists). Directories are made with mode 0700. After taking it, the inode is
-  /// compared with the path, so a replaced file is noticed. `instance_id` has no blanks. Every descriptor is close-on-exec.
+  /// Takes the lock or says who holds it (AlreadyExists). Directories are made with mode 0700. After taking
+  /// it, the inode is compared with the path, so a replaced file is noticed. `instance_id` has no blanks.
+  /// Every descriptor is close-on-exec.
   static Result<InstanceLock> acquire(std::string const& path, std::string const& instance_id);
   /// Descriptor to hand to helpers that must count as this instance.
   int fd() const { return fd_.get(); }
@@ -34,9 +36,9 @@ struct LockHolder {
 /// Who holds the lock now: nothing when nobody does. Disturbs nobody (F_OFD_GETLK).
 Result<std::optional<LockHolder>> lock_holder(std::string const& path);
 
-/// Liveness for rows of the registry below `runtime_dir`: a live row is alive while its instance holds `<name>/lock`; a
-/// reservation while its spawner's instance holds the lock of `spawner_name`. What cannot be found out counts as alive: a scope is
-/// given away only when nobody can write there.
+/// Liveness for rows of the registry below `runtime_dir`: a live row is alive while its instance holds
+/// `<name>/lock`; a reservation while its spawner's instance holds the lock of `spawner_name`. What cannot be
+/// found out counts as alive: a scope is given away only when nobody can write there.
 Liveness lock_liveness(std::string runtime_dir);
 
 }  // namespace insomnia::registry

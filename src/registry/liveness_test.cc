@@ -44,7 +44,8 @@ TEST_F(LivenessTest, TheFileSaysWhoHoldsIt) {
   ASSERT_TRUE(found);
   EXPECT_EQ(found->pid, ::getpid());
   EXPECT_GT(found->start_time, 0u);
-  EXPECT_EQ(io::read_file(path("a")).value(), "a-1 " + std::to_string(::getpid()) + " " + std::to_string(found->start_time) + "\n");
+  EXPECT_EQ(io::read_file(path("a")).value(),
+            "a-1 " + std::to_string(::getpid()) + " " + std::to_string(found->start_time) + "\n");
 }
 
 TEST_F(LivenessTest, FileAndDirectoryAreForTheUserAloneAndNotInherited) {
@@ -69,7 +70,9 @@ TEST_F(LivenessTest, ASecondInstanceIsRefusedAndTheFirstNamed) {
 }
 
 TEST_F(LivenessTest, ASuccessorWritesItsOwnId) {
-  { InstanceLock lock = take("a", "a-very-long-first-id"); }
+  {
+    InstanceLock lock = take("a", "a-very-long-first-id");
+  }
   InstanceLock lock = take("a", "a-2");
   EXPECT_EQ(holder("a"), "a-2");
 }

@@ -7,8 +7,9 @@
 #include "registry/contract_test.hh"
 #include "scope/scope.hh"
 
-// A registry that knows nothing of indexes, transactions or geometry: sets of paths on a small tree. The real one must agree with it
-// after every one of a few thousand random steps, and at most one Pod may effectively write each path.
+// A registry that knows nothing of indexes, transactions or geometry: sets of paths on a small tree. The real
+// one must agree with it after every one of a few thousand random steps, and at most one Pod may effectively
+// write each path.
 namespace insomnia::registry {
 namespace {
 
@@ -49,7 +50,9 @@ bool within(Points const& inner, Points const& outer) {
   return std::includes(outer.begin(), outer.end(), inner.begin(), inner.end());
 }
 
-bool writes(scope::ScopeRule const& rule) { return rule.permission == scope::Permission::Write; }
+bool writes(scope::ScopeRule const& rule) {
+  return rule.permission == scope::Permission::Write;
+}
 
 class Model {
  public:
@@ -75,11 +78,15 @@ class Model {
     reclaim();
     if (auto code = taken(row)) return *code;
     Entry const* spawner = by_id(row.delegated_from);
-    if (!spawner || spawner->pod.state != AllocationState::Live || spawner->pod.instance_id != row.spawner_instance) return Code::NotFound;
+    if (!spawner || spawner->pod.state != AllocationState::Live ||
+        spawner->pod.instance_id != row.spawner_instance)
+      return Code::NotFound;
     for (auto const& rule : row.scope_allow) {
-      if (!(delegation ? grants(*delegation, rule) : is_within(spawner->pod, rule))) return Code::PermissionDenied;
+      if (!(delegation ? grants(*delegation, rule) : is_within(spawner->pod, rule)))
+        return Code::PermissionDenied;
     }
-    if (line_above(row).size() > limits.max_depth || children(row.delegated_from) >= limits.max_children) return Code::LimitReached;
+    if (line_above(row).size() > limits.max_depth || children(row.delegated_from) >= limits.max_children)
+      return Code::LimitReached;
     std::set<std::string> ancestors = spawner->ancestors;
     ancestors.insert(spawner->pod.pod_id);
     row.spawner_name = spawner->pod.pod_name;
@@ -88,7 +95,8 @@ class Model {
 
   Code adopt(Allocation const& row, std::string const& segment) {
     Entry* entry = by_id(row.pod_id);
-    bool ours = entry && entry->pod.instance_id == row.instance_id && entry->pod.state == AllocationState::Reserved;
+    bool ours =
+        entry && entry->pod.instance_id == row.instance_id && entry->pod.state == AllocationState::Reserved;
     if (!ours || is_dead(entry->pod)) return Code::NotFound;
     if (segment_taken(segment, row.pod_id)) return Code::Conflict;
     entry->pod.state = AllocationState::Live;
@@ -113,7 +121,8 @@ class Model {
 
   void reclaim() {
     for (;;) {
-      auto dead = std::find_if(rows.begin(), rows.end(), [&](auto const& row) { return is_dead(row.second.pod); });
+      auto dead =
+          std::find_if(rows.begin(), rows.end(), [&](auto const& row) { return is_dead(row.second.pod); });
       if (dead == rows.end()) return;
       remove(std::string(dead->first));
     }
@@ -140,7 +149,8 @@ class Model {
 
   bool is_above(std::string const& id, Allocation const& pod) const {
     auto line = line_above(pod);
-    return std::any_of(line.begin(), line.end(), [&](Allocation const* above) { return above->pod_id == id; });
+    return std::any_of(line.begin(), line.end(),
+                       [&](Allocation const* above) { return above->pod_id == id; });
   }
 
   static constexpr Code kDone = static_cast<Code>(-1);
@@ -161,7 +171,8 @@ class Model {
     });
   }
   size_t children(std::string const& id) const {
-    return static_cast<size_t>(std::count_if(rows.begin(), rows.end(), [&](auto const& row) { return row.second.pod.delegated_from == id; }));
+    return static_cast<size_t>(std::count_if(
+        rows.begin(), rows.end(), [&](auto const& row) { return row.second.pod.delegated_from == id; }));
   }
   std::optional<Code> taken(Allocation const& row) const {
     for (auto const& [id, entry] : rows) {
@@ -172,16 +183,17 @@ class Model {
   }
   std::vector<Allocation const*> line_above(Allocation const& pod) const {
     std::vector<Allocation const*> result;
-    for (auto found = rows.find(pod.delegated_from); found != rows.end(); found = rows.find(found->second.pod.delegated_from)) {
+    for (auto found = rows.find(pod.delegated_from); found != rows.end();
+         found = rows.find(found->second.pod.delegated_from)) {
       result.push_back(&found->second.pod);
     }
     return result;
   }
   static bool is_within(Allocation const& spawner, scope::ScopeRule const& rule) {
     Points asked = points(rule);
-    bool granted = std::any_of(spawner.scope_allow.begin(), spawner.scope_allow.end(), [&](auto const& allow) {
-      return (writes(allow) || !writes(rule)) && within(asked, points(allow));
-    });
+    bool granted = std::any_of(
+        spawner.scope_allow.begin(), spawner.scope_allow.end(),
+        [&](auto const& allow) { return (writes(allow) || !writes(rule)) && within(asked, points(allow)); });
     bool denied = std::any_of(spawner.scope_deny.begin(), spawner.scope_deny.end(), [&](auto const& deny) {
       return (writes(rule) || !writes(deny)) && within(asked, points(deny));
     });
@@ -197,7 +209,8 @@ class Model {
     });
     return granted && !denied;
   }
-  static bool any_covers(Points const& asked, std::vector<scope::ScopeRule> const& rules, bool write_rules_only) {
+  static bool any_covers(Points const& asked, std::vector<scope::ScopeRule> const& rules,
+                         bool write_rules_only) {
     return std::any_of(rules.begin(), rules.end(), [&](auto const& rule) {
       return (!write_rules_only || writes(rule)) && within(asked, points(rule));
     });
@@ -207,7 +220,8 @@ class Model {
   Code claim(Entry entry) {
     auto before = rows;
     for (auto& [id, other] : rows) {
-      if (other.ancestors.contains(entry.pod.pod_id) && other.pod.delegated_from == entry.pod.delegated_from) {
+      if (other.ancestors.contains(entry.pod.pod_id) &&
+          other.pod.delegated_from == entry.pod.delegated_from) {
         other.pod.delegated_from = entry.pod.pod_id;
       }
     }
@@ -229,10 +243,12 @@ class Model {
       for (auto const& theirs : other.scope_allow) {
         if (!writes(mine) || !writes(theirs)) continue;
         Points both = shared(points(mine), points(theirs));
-        if (both.empty() || any_covers(both, claimant.scope_deny, false) || any_covers(both, other.scope_deny, false)) continue;
+        if (both.empty() || any_covers(both, claimant.scope_deny, false) ||
+            any_covers(both, other.scope_deny, false))
+          continue;
         bool lent = at != line.end() && std::any_of(line.begin(), at, [&](Allocation const* between) {
-          return any_covers(both, between->scope_allow, true);
-        });
+                      return any_covers(both, between->scope_allow, true);
+                    });
         if (!lent) return true;
       }
     }
@@ -252,7 +268,8 @@ class RandomSteps {
  public:
   explicit RandomSteps(unsigned seed) : random_(seed) {
     registry_ = *open_sqlite_registry(directory_ / "registry.db", [this](Allocation const& row) {
-      return !model_.dead.contains(row.state == AllocationState::Live ? row.instance_id : row.spawner_instance);
+      return !model_.dead.contains(row.state == AllocationState::Live ? row.instance_id
+                                                                      : row.spawner_instance);
     });
   }
 
@@ -272,14 +289,16 @@ class RandomSteps {
     model_.reclaim();
     std::vector<Allocation> expected;
     for (auto const& [id, entry] : model_.rows) expected.push_back(entry.pod);
-    std::sort(expected.begin(), expected.end(), [](auto const& a, auto const& b) { return a.pod_name < b.pod_name; });
+    std::sort(expected.begin(), expected.end(),
+              [](auto const& a, auto const& b) { return a.pod_name < b.pod_name; });
     ASSERT_EQ(listed, expected) << trace_;
 
     std::map<std::string, std::string> writer;
     for (auto const& pod : listed) {
       for (auto const& point : model_.effective(pod)) {
         auto [known, first] = writer.emplace(point, pod.pod_name);
-        ASSERT_TRUE(first) << point << " is written by " << known->second << " and " << pod.pod_name << " after " << trace_;
+        ASSERT_TRUE(first) << point << " is written by " << known->second << " and " << pod.pod_name
+                           << " after " << trace_;
       }
       Points lent, below;
       auto rules = registry_->lent(pod.pod_id).value();
@@ -334,7 +353,8 @@ class RandomSteps {
   }
 
   static std::string describe(Allocation const& row) {
-    return row.pod_name + " below '" + row.delegated_from + "' allow " + describe_rules(row.scope_allow) + " deny " + describe_rules(row.scope_deny);
+    return row.pod_name + " below '" + row.delegated_from + "' allow " + describe_rules(row.scope_allow) +
+           " deny " + describe_rules(row.scope_deny);
   }
 
   void register_pod() {
@@ -357,12 +377,14 @@ class RandomSteps {
       if (number(2) == 0) delegation->deny.push_back(rule());
     }
     Limits limits{.max_depth = 2, .max_children = 2};
-    expect("delegate " + describe(row), model_.delegate(row, delegation, limits), registry_->delegate(row, delegation, limits));
+    expect("delegate " + describe(row), model_.delegate(row, delegation, limits),
+           registry_->delegate(row, delegation, limits));
   }
   void adopt() {
     Allocation row = known();
     std::string segment = number(2) == 0 ? "" : "seg" + std::to_string(number(6));
-    expect("adopt " + describe(row), model_.adopt(row, segment), registry_->adopt(row.pod_id, row.instance_id, row.pid, segment));
+    expect("adopt " + describe(row), model_.adopt(row, segment),
+           registry_->adopt(row.pod_id, row.instance_id, row.pid, segment));
   }
   void release() {
     Allocation row = known();
@@ -371,7 +393,8 @@ class RandomSteps {
   void update_segment() {
     Allocation row = known();
     std::string segment = "seg" + std::to_string(number(6));
-    expect("update " + describe(row), model_.update_segment(row, segment), registry_->update_segment(row.pod_id, row.instance_id, segment));
+    expect("update " + describe(row), model_.update_segment(row, segment),
+           registry_->update_segment(row.pod_id, row.instance_id, segment));
   }
   void kill() {
     Allocation row = known();
@@ -396,9 +419,10 @@ TEST(RegistryModel, EveryStepAgreesAndNoPathHasTwoWriters) {
     ASSERT_NO_FATAL_FAILURE(steps.check()) << "step " << i;
   }
   // The steps are worth something only if they meet every outcome.
-  for (auto outcome : {"register done", "register conflict", "register already_exists", "delegate done", "delegate conflict",
-                       "delegate permission_denied", "delegate not_found", "delegate limit_reached", "adopt done", "adopt not_found",
-                       "adopt conflict", "release done", "release not_found", "update done", "update conflict"}) {
+  for (auto outcome : {"register done", "register conflict", "register already_exists", "delegate done",
+                       "delegate conflict", "delegate permission_denied", "delegate not_found",
+                       "delegate limit_reached", "adopt done", "adopt not_found", "adopt conflict",
+                       "release done", "release not_found", "update done", "update conflict"}) {
     EXPECT_TRUE(steps.outcomes().contains(outcome)) << outcome;
   }
   if (HasFailure()) {

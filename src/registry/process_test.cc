@@ -68,9 +68,12 @@ class Processes : public testing::Test {
     if (!opened) ADD_FAILURE() << opened.error().message;
     return opened ? std::move(*opened) : nullptr;
   }
-  std::unique_ptr<Registry> open_with_locks() const { return *open_sqlite_registry(file(), lock_liveness(directory_.path())); }
+  std::unique_ptr<Registry> open_with_locks() const {
+    return *open_sqlite_registry(file(), lock_liveness(directory_.path()));
+  }
 
-  /// Runs `attempt` in `count` processes at once; the number of those that won. All others must have been refused with `refusal`.
+  /// Runs `attempt` in `count` processes at once; the number of those that won. All others must have been
+  /// refused with `refusal`.
   int race(int count, Code refusal, std::function<Result<void>(Registry&, int)> const& attempt) {
     Pipe start;
     std::vector<Forked> racers;
@@ -102,11 +105,13 @@ class Processes : public testing::Test {
 TEST_F(Processes, R10OneOfManyGetsTheName) {
   for (int round = 0; round < 3; ++round) {
     (void)io::remove_tree(directory_.path());
-    EXPECT_EQ(race(6, Code::AlreadyExists, [](Registry& registry, int i) {
-                Allocation row = pod("same", {write_rule("/w/" + std::to_string(i))});
-                row.pod_id += std::to_string(i);
-                return registry.register_pod(row);
-              }), 1);
+    EXPECT_EQ(race(6, Code::AlreadyExists,
+                   [](Registry& registry, int i) {
+                     Allocation row = pod("same", {write_rule("/w/" + std::to_string(i))});
+                     row.pod_id += std::to_string(i);
+                     return registry.register_pod(row);
+                   }),
+              1);
     EXPECT_EQ(open()->list()->size(), 1u);
   }
 }
@@ -114,26 +119,38 @@ TEST_F(Processes, R10OneOfManyGetsTheName) {
 TEST_F(Processes, R9OneOfManyGetsTheScope) {
   ASSERT_TRUE(open()->register_pod(pod("s", {write_rule("/w")})));
   std::vector<std::string> targets{"/w/a", "/w/a/b", "/w", "/w/a/b/c"};
-  EXPECT_EQ(race(4, Code::Conflict, [&](Registry& registry, int i) {
-              return registry.delegate(child("s", "c" + std::to_string(i), {write_rule(targets[i])}), std::nullopt, {});
-            }), 1);
-  EXPECT_EQ(race(4, Code::Conflict, [&](Registry& registry, int i) {
-              return registry.register_pod(pod("r" + std::to_string(i), {write_rule("/x" + targets[i])}));
-            }), 1);
+  EXPECT_EQ(race(4, Code::Conflict,
+                 [&](Registry& registry, int i) {
+                   return registry.delegate(child("s", "c" + std::to_string(i), {write_rule(targets[i])}),
+                                            std::nullopt, {});
+                 }),
+            1);
+  EXPECT_EQ(
+      race(4, Code::Conflict,
+           [&](Registry& registry, int i) {
+             return registry.register_pod(pod("r" + std::to_string(i), {write_rule("/x" + targets[i])}));
+           }),
+      1);
 }
 
 TEST_F(Processes, DisjointScopesAllWin) {
-  EXPECT_EQ(race(6, Code::Conflict, [&](Registry& registry, int i) {
-              return registry.register_pod(pod("p" + std::to_string(i), {write_rule("/w/" + std::to_string(i))}));
-            }), 6);
+  EXPECT_EQ(race(6, Code::Conflict,
+                 [&](Registry& registry, int i) {
+                   return registry.register_pod(
+                       pod("p" + std::to_string(i), {write_rule("/w/" + std::to_string(i))}));
+                 }),
+            6);
   EXPECT_EQ(open()->list()->size(), 6u);
 }
 
 TEST_F(Processes, ManyFindTheDamageOneSetsItAside) {
   ASSERT_TRUE(io::replace_file(file(), std::string(9000, 'x')));
-  EXPECT_EQ(race(5, Code::Conflict, [&](Registry& registry, int i) {
-              return registry.register_pod(pod("p" + std::to_string(i), {write_rule("/w/" + std::to_string(i))}));
-            }), 5);
+  EXPECT_EQ(race(5, Code::Conflict,
+                 [&](Registry& registry, int i) {
+                   return registry.register_pod(
+                       pod("p" + std::to_string(i), {write_rule("/w/" + std::to_string(i))}));
+                 }),
+            5);
   EXPECT_EQ(open()->list()->size(), 5u) << "all are in the one new file";
 }
 
@@ -145,7 +162,8 @@ TEST_F(Processes, R3AKilledTransactionLeavesNothingBehind) {
     if (!database) return kBroken;
     Transaction transaction(**database);
     AllocationTable table(**database);
-    if (!transaction.begin(Transaction::Kind::Write) || !table.insert(pod("b", {write_rule("/b")}), nullptr)) return kBroken;
+    if (!transaction.begin(Transaction::Kind::Write) || !table.insert(pod("b", {write_rule("/b")}), nullptr))
+      return kBroken;
     send_byte(ready.write.get());
     ::pause();
     return kBroken;
@@ -188,7 +206,9 @@ TEST_F(Processes, R3KillsAtAnyMomentLeaveAWholeRegistry) {
     *static_cast<std::string*>(out) += values[0];
     return 0;
   };
-  ASSERT_EQ(sqlite3_exec(connection, "pragma integrity_check; select count(*) from rules", collect, &verdict, nullptr), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(connection, "pragma integrity_check; select count(*) from rules", collect, &verdict,
+                         nullptr),
+            SQLITE_OK);
   sqlite3_close(connection);
   EXPECT_EQ(verdict, "ok0") << "no rule without its Pod";
 }

@@ -20,20 +20,23 @@ namespace {
 /// Locks and shared memory do not work across machines, and the promise is about one.
 Result<void> refuse_network_file_system(std::string const& directory) {
   // NFS, SMB, SMB2, CIFS, AFS, Coda, NCP, Ceph, Lustre
-  constexpr unsigned long kNetwork[] = {0x6969,     0x517B,     0xFE534D42, 0xFF534D42, 0x5346414F,
-                                        0x73757245, 0x564C,     0x00C36400, 0x0BD00BD0};
+  constexpr unsigned long kNetwork[] = {0x6969,     0x517B, 0xFE534D42, 0xFF534D42, 0x5346414F,
+                                        0x73757245, 0x564C, 0x00C36400, 0x0BD00BD0};
   struct statfs info{};
-  if (::statfs(directory.c_str(), &info) != 0) return fail_errno("look at the file system of " + directory, errno);
+  if (::statfs(directory.c_str(), &info) != 0)
+    return fail_errno("look at the file system of " + directory, errno);
   auto type = static_cast<unsigned long>(info.f_type) & 0xFFFFFFFF;
   if (std::find(std::begin(kNetwork), std::end(kNetwork), type) == std::end(kNetwork)) return {};
   return fail(Code::Unsupported, "the runtime directory " + directory +
-                                     " is on a network file system, which cannot hold the pod registry; set INSOMNIA_RUNTIME_DIR to a local directory");
+                                     " is on a network file system, which cannot hold the pod registry; set "
+                                     "INSOMNIA_RUNTIME_DIR to a local directory");
 }
 
 Result<FileLock> lock_for_change(std::string const& path, SqliteOptions const& options) {
   auto lock = FileLock::wait(path + ".lock", options.busy_limit_ms);
   if (!lock && lock.error().code == Code::Timeout) {
-    return fail(Code::Timeout, "timed out waiting for the pod registry " + path + " (another process is making or repairing it)");
+    return fail(Code::Timeout, "timed out waiting for the pod registry " + path +
+                                   " (another process is making or repairing it)");
   }
   return lock;
 }
@@ -45,8 +48,10 @@ Result<std::unique_ptr<Database>> open_existing(std::string const& path, SqliteO
   int64_t version = TRY(AllocationTable(*database).version());
   if (version == 0) return std::unique_ptr<Database>();
   if (version != AllocationTable::kVersion) {
-    return fail(Code::Unsupported, "pod registry " + path + " has version " + std::to_string(version) + ", this insomnia knows version " +
-                                       std::to_string(AllocationTable::kVersion) + "; stop the Pods of the other version and remove it");
+    return fail(Code::Unsupported, "pod registry " + path + " has version " + std::to_string(version) +
+                                       ", this insomnia knows version " +
+                                       std::to_string(AllocationTable::kVersion) +
+                                       "; stop the Pods of the other version and remove it");
   }
   TRY(database->execute("pragma synchronous = normal"));
   return database;
@@ -57,7 +62,8 @@ Result<void> rename_if_there(std::string const& from, std::string const& to) {
   return fail_errno("rename " + from + " to " + to, errno);
 }
 
-/// REQUIRES: the change lock is held. The log goes first: without its database it is nothing, but a new database must not find it.
+/// REQUIRES: the change lock is held. The log goes first: without its database it is nothing, but a new
+/// database must not find it.
 Result<void> move_away(std::string const& path, std::string_view why) {
   std::string aside = path + ".corrupt-" + std::to_string(SystemClock().wall_ms());
   TRY(rename_if_there(path + "-wal", aside + "-wal"));
@@ -81,7 +87,9 @@ Result<std::unique_ptr<Database>> make(std::string const& path, SqliteOptions co
   {
     Query mode(*database, "pragma journal_mode = wal");
     if (!TRY(mode.next()) || mode.text(0) != "wal") {
-      return fail(Code::Unsupported, "the file system of " + path + " cannot hold the pod registry (no shared memory); set INSOMNIA_RUNTIME_DIR to a local directory");
+      return fail(Code::Unsupported, "the file system of " + path +
+                                         " cannot hold the pod registry (no shared memory); set "
+                                         "INSOMNIA_RUNTIME_DIR to a local directory");
     }
   }
   Transaction transaction(*database);
@@ -92,7 +100,9 @@ Result<std::unique_ptr<Database>> make(std::string const& path, SqliteOptions co
   return database;
 }
 
-bool is_ready(Result<std::unique_ptr<Database>> const& opened) { return opened && *opened; }
+bool is_ready(Result<std::unique_ptr<Database>> const& opened) {
+  return opened && *opened;
+}
 
 }  // namespace
 

@@ -30,18 +30,21 @@ class SqliteRegistry final : public Registry {
     return change(Dead::All, [&](AllocationTable& table) { return grant_registration(table, row); });
   }
 
-  Result<void> delegate(Allocation const& row, std::optional<scope::ScopeConfig> const& delegation, Limits const& limits) override {
+  Result<void> delegate(Allocation const& row, std::optional<scope::ScopeConfig> const& delegation,
+                        Limits const& limits) override {
     TRY(check_row(row));
-    return change(Dead::All, [&](AllocationTable& table) { return grant_delegation(table, row, delegation, limits); });
+    return change(Dead::All,
+                  [&](AllocationTable& table) { return grant_delegation(table, row, delegation, limits); });
   }
 
-  Result<void> adopt(std::string const& pod_id, std::string const& instance_id, pid_t pid, std::string const& segment_id) override {
+  Result<void> adopt(std::string const& pod_id, std::string const& instance_id, pid_t pid,
+                     std::string const& segment_id) override {
     return change(Dead::None, [&](AllocationTable& table) -> Result<void> {
       auto row = TRY(table.by_pod_id(pod_id));
       bool ours = row && row->pod.instance_id == instance_id && row->pod.state == AllocationState::Reserved;
       if (!ours || !liveness_(row->pod)) {
-        return fail(Code::NotFound, "there is no reservation for Pod " + pod_id + ", instance " + instance_id +
-                                        "; it ends with the Pod that made it, spawn again");
+        return fail(Code::NotFound, "there is no reservation for Pod " + pod_id + ", instance " +
+                                        instance_id + "; it ends with the Pod that made it, spawn again");
       }
       TRY(claim_segment(table, *row, segment_id));
       return table.set_live(row->id, pid, segment_id);
@@ -55,7 +58,8 @@ class SqliteRegistry final : public Registry {
     });
   }
 
-  Result<void> update_segment(std::string const& pod_id, std::string const& instance_id, std::string const& segment_id) override {
+  Result<void> update_segment(std::string const& pod_id, std::string const& instance_id,
+                              std::string const& segment_id) override {
     return change(Dead::None, [&](AllocationTable& table) -> Result<void> {
       Row row = TRY(own_row(table, pod_id, instance_id));
       TRY(claim_segment(table, row, segment_id));
@@ -108,9 +112,11 @@ class SqliteRegistry final : public Registry {
   static Result<void> check_row(Allocation const& row) {
     TRY(check_pod_name(row.pod_name));
     if (row.pod_id.empty() || row.instance_id.empty()) {
-      return fail(Code::InvalidArgument, "Pod '" + row.pod_name + "' needs a pod_id and an instance_id to be registered");
+      return fail(Code::InvalidArgument,
+                  "Pod '" + row.pod_name + "' needs a pod_id and an instance_id to be registered");
     }
-    if (row.delegated_from == row.pod_id) return fail(Code::InvalidArgument, "Pod '" + row.pod_name + "' cannot be its own parent");
+    if (row.delegated_from == row.pod_id)
+      return fail(Code::InvalidArgument, "Pod '" + row.pod_name + "' cannot be its own parent");
     return check_rules(row);
   }
 
@@ -124,7 +130,8 @@ class SqliteRegistry final : public Registry {
     return {};
   }
 
-  /// Runs one operation; again when the file was replaced meanwhile, and once more after setting a damaged one aside.
+  /// Runs one operation; again when the file was replaced meanwhile, and once more after setting a damaged
+  /// one aside.
   template <class Operation>
   auto run(Operation operation) -> std::invoke_result_t<Operation, AllocationTable&> {
     bool repaired = false;
@@ -134,7 +141,8 @@ class SqliteRegistry final : public Registry {
       AllocationTable table(*database_);
       auto result = operation(table);
       if (result) return result;
-      if (result.error().code == Code::Timeout) return std::unexpected(name_holder(table, std::move(result).error()));
+      if (result.error().code == Code::Timeout)
+        return std::unexpected(name_holder(table, std::move(result).error()));
       if (attempt == kAttempts || options_.read_only) return result;
       if (result.error().code == Code::Corrupt && !repaired) {
         TRY(set_aside(*database_, result.error().message, options_));
@@ -156,10 +164,12 @@ class SqliteRegistry final : public Registry {
     return error;
   }
 
-  /// One write transaction. The dead are looked for before it, so that the lock is held shortly: they stay dead.
+  /// One write transaction. The dead are looked for before it, so that the lock is held shortly: they stay
+  /// dead.
   template <class Change>
   Result<void> change(Dead which, Change decide) {
-    if (options_.read_only) return fail(Code::PermissionDenied, "pod registry " + path_ + " is open for reading only");
+    if (options_.read_only)
+      return fail(Code::PermissionDenied, "pod registry " + path_ + " is open for reading only");
     return run([&](AllocationTable& table) -> Result<void> {
       std::vector<Row> dead;
       if (which == Dead::All) {
@@ -185,19 +195,20 @@ class SqliteRegistry final : public Registry {
   /// One read transaction; what it finds dead is reclaimed afterwards if that costs no waiting.
   template <class Look>
   auto look(Look collect) -> std::invoke_result_t<Look, AllocationTable&, std::vector<Row>&> {
-    return run([&](AllocationTable& table) -> std::invoke_result_t<Look, AllocationTable&, std::vector<Row>&> {
-      std::vector<Row> dead;
-      Transaction transaction(*database_);
-      TRY(transaction.begin(Transaction::Kind::Read));
-      auto result = collect(table, dead);
-      if (!result) return result;
-      TRY(transaction.commit());
-      if (!dead.empty() && !options_.read_only) {
-        database_->start_waiting(0);
-        (void)reclaim(table, dead);
-      }
-      return result;
-    });
+    return run(
+        [&](AllocationTable& table) -> std::invoke_result_t<Look, AllocationTable&, std::vector<Row>&> {
+          std::vector<Row> dead;
+          Transaction transaction(*database_);
+          TRY(transaction.begin(Transaction::Kind::Read));
+          auto result = collect(table, dead);
+          if (!result) return result;
+          TRY(transaction.commit());
+          if (!dead.empty() && !options_.read_only) {
+            database_->start_waiting(0);
+            (void)reclaim(table, dead);
+          }
+          return result;
+        });
   }
 
   Result<void> reclaim(AllocationTable& table, std::vector<Row> const& dead) {
@@ -218,11 +229,13 @@ class SqliteRegistry final : public Registry {
     return {};
   }
 
-  static Result<Row> own_row(AllocationTable& table, std::string const& pod_id, std::string const& instance_id) {
+  static Result<Row> own_row(AllocationTable& table, std::string const& pod_id,
+                             std::string const& instance_id) {
     auto row = TRY(table.by_pod_id(pod_id));
     if (!row) return fail(Code::NotFound, "Pod " + pod_id + " is not registered");
     if (row->pod.instance_id != instance_id) {
-      return fail(Code::NotFound, "Pod '" + row->pod.pod_name + "' is held by instance " + row->pod.instance_id + ", not by " + instance_id);
+      return fail(Code::NotFound, "Pod '" + row->pod.pod_name + "' is held by instance " +
+                                      row->pod.instance_id + ", not by " + instance_id);
     }
     return *std::move(row);
   }
@@ -246,8 +259,10 @@ class SqliteRegistry final : public Registry {
     std::unordered_map<std::string, std::string> parent_of_dead;
     std::vector<Allocation> result;
     for (auto& row : rows) {
-      if (is_alive(row, dead)) result.push_back(std::move(row.pod));
-      else parent_of_dead.emplace(row.pod.pod_id, row.pod.delegated_from);
+      if (is_alive(row, dead))
+        result.push_back(std::move(row.pod));
+      else
+        parent_of_dead.emplace(row.pod.pod_id, row.pod.delegated_from);
     }
     for (auto& pod : result) {
       for (auto found = parent_of_dead.find(pod.delegated_from); found != parent_of_dead.end();
@@ -269,7 +284,8 @@ class SqliteRegistry final : public Registry {
   }
 
   /// By name, with rules. Children of dead children count as children.
-  Result<std::vector<Row>> living_children(AllocationTable& table, std::string const& pod_id, std::vector<Row>& dead) {
+  Result<std::vector<Row>> living_children(AllocationTable& table, std::string const& pod_id,
+                                           std::vector<Row>& dead) {
     std::vector<Row> result;
     std::vector<std::string> parents{pod_id};
     for (size_t at = 0; at < parents.size(); ++at) {
@@ -285,14 +301,16 @@ class SqliteRegistry final : public Registry {
         result.push_back(std::move(row));
       }
     }
-    std::sort(result.begin(), result.end(), [](Row const& a, Row const& b) { return a.pod.pod_name < b.pod.pod_name; });
+    std::sort(result.begin(), result.end(),
+              [](Row const& a, Row const& b) { return a.pod.pod_name < b.pod.pod_name; });
     return result;
   }
 
   static void add_lent(std::vector<ScopeRule>& lent, Allocation const& child, bool direct) {
     for (auto const& rule : child.scope_allow) {
       if (rule.permission != scope::Permission::Write) continue;
-      bool known = !direct && std::any_of(lent.begin(), lent.end(), [&](ScopeRule const& other) { return covers_fully(other, rule); });
+      bool known = !direct && std::any_of(lent.begin(), lent.end(),
+                                          [&](ScopeRule const& other) { return covers_fully(other, rule); });
       if (!known) lent.push_back(rule);
     }
   }
@@ -305,7 +323,8 @@ class SqliteRegistry final : public Registry {
 
 }  // namespace
 
-Result<std::unique_ptr<Registry>> open_sqlite_registry(std::string const& path, Liveness liveness, SqliteOptions options) {
+Result<std::unique_ptr<Registry>> open_sqlite_registry(std::string const& path, Liveness liveness,
+                                                       SqliteOptions options) {
   auto registry = std::make_unique<SqliteRegistry>(path, std::move(liveness), options);
   TRY(registry->open());
   return std::unique_ptr<Registry>(std::move(registry));

@@ -8,23 +8,29 @@
 namespace insomnia::registry {
 namespace {
 
-std::string file_in(std::string const& directory) { return directory + "/run/registry.db"; }
+std::string file_in(std::string const& directory) {
+  return directory + "/run/registry.db";
+}
 
-std::unique_ptr<Registry> open_in(std::string const& directory, Liveness liveness, SqliteOptions options = {}) {
+std::unique_ptr<Registry> open_in(std::string const& directory, Liveness liveness,
+                                  SqliteOptions options = {}) {
   auto opened = open_sqlite_registry(file_in(directory), std::move(liveness), options);
   EXPECT_TRUE(opened) << opened.error().message;
   return opened ? std::move(*opened) : nullptr;
 }
 
 INSTANTIATE_TEST_SUITE_P(Sqlite, RegistryContract,
-                         testing::Values(Implementation{"Sqlite", [](std::string const& directory, Liveness liveness) {
+                         testing::Values(Implementation{"Sqlite",
+                                                        [](std::string const& directory, Liveness liveness) {
                                                           return open_in(directory, std::move(liveness));
                                                         }}),
                          [](auto const& info) { return info.param.name; });
 
 class SqliteRegistryTest : public testing::Test {
  protected:
-  std::unique_ptr<Registry> open(SqliteOptions options = {}) { return open_in(directory_.path(), instances_.liveness(), options); }
+  std::unique_ptr<Registry> open(SqliteOptions options = {}) {
+    return open_in(directory_.path(), instances_.liveness(), options);
+  }
   std::string file() const { return file_in(directory_.path()); }
   unsigned mode(std::string const& path) const {
     struct stat info{};
@@ -33,7 +39,8 @@ class SqliteRegistryTest : public testing::Test {
   }
   void damage(size_t from, size_t count) {
     std::string content = *io::read_file(file());
-    for (size_t at = from; at < std::min(content.size(), from + count); ++at) content[at] = static_cast<char>(0xA5);
+    for (size_t at = from; at < std::min(content.size(), from + count); ++at)
+      content[at] = static_cast<char>(0xA5);
     ASSERT_TRUE(io::replace_file(file(), content));
   }
   std::vector<std::string> set_aside_files() const {
@@ -81,7 +88,8 @@ TEST_F(SqliteRegistryTest, R5AWaitForTheLockEndsWithAnErrorThatNamesTheHolder) {
   ASSERT_TRUE(registry->register_pod(row));
   Holder holder(file());
   EXPECT_TRUE(failed(registry->register_pod(pod("b", {write_rule("/x")})), Code::Timeout,
-                     {"timed out waiting for the pod registry", file(), "process " + std::to_string(::getpid()), "Pod 'holder'"}));
+                     {"timed out waiting for the pod registry", file(),
+                      "process " + std::to_string(::getpid()), "Pod 'holder'"}));
   EXPECT_EQ(rows(*registry), 1u) << "reading goes on";
 }
 
@@ -152,7 +160,8 @@ TEST_F(SqliteRegistryTest, DamageInTheMiddleIsFoundByTheOperationThatMeetsIt) {
   }
   sqlite3* connection = nullptr;
   ASSERT_EQ(sqlite3_open(file().c_str(), &connection), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(connection, "pragma wal_checkpoint(truncate)", nullptr, nullptr, nullptr), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(connection, "pragma wal_checkpoint(truncate)", nullptr, nullptr, nullptr),
+            SQLITE_OK);
   sqlite3_close(connection);
   damage(4096, 1 << 20);
   auto registry = open();
@@ -165,7 +174,9 @@ TEST_F(SqliteRegistryTest, TablesThatAreNotOursAreDamage) {
   ASSERT_TRUE(io::make_directories(directory_ / "run"));
   sqlite3* connection = nullptr;
   ASSERT_EQ(sqlite3_open(file().c_str(), &connection), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(connection, "create table pods (x); pragma user_version = 1", nullptr, nullptr, nullptr), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(connection, "create table pods (x); pragma user_version = 1", nullptr, nullptr, nullptr),
+      SQLITE_OK);
   sqlite3_close(connection);
   auto registry = open();
   ASSERT_TRUE(registry->register_pod(pod("a", {write_rule("/w")})));
@@ -176,7 +187,9 @@ TEST_F(SqliteRegistryTest, ANewerVersionIsRefusedAndKept) {
   ASSERT_TRUE(io::make_directories(directory_ / "run"));
   sqlite3* connection = nullptr;
   ASSERT_EQ(sqlite3_open(file().c_str(), &connection), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(connection, "create table future (x); pragma user_version = 99", nullptr, nullptr, nullptr), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(connection, "create table future (x); pragma user_version = 99", nullptr, nullptr,
+                         nullptr),
+            SQLITE_OK);
   sqlite3_close(connection);
   auto refused = open_sqlite_registry(file(), instances_.liveness());
   ASSERT_FALSE(refused);
@@ -216,7 +229,8 @@ TEST_F(SqliteRegistryTest, AConflictCheckUsesTheIndex) {
   ASSERT_EQ(sqlite3_open(file().c_str(), &connection), SQLITE_OK);
   for (auto where : {"path = '/a'", "path > '/a/' and path < '/a0'"}) {
     std::string plan;
-    std::string sql = "explain query plan select pod, path, recursive from rules where " + std::string(where) + " and deny = 0 and writes = 1";
+    std::string sql = "explain query plan select pod, path, recursive from rules where " +
+                      std::string(where) + " and deny = 0 and writes = 1";
     auto collect = [](void* out, int, char** values, char**) {
       *static_cast<std::string*>(out) += values[3];
       return 0;

@@ -14,7 +14,8 @@ using scope::ScopeRule;
 using Row = AllocationTable::Row;
 
 bool any_contains(std::vector<ScopeRule> const& rules, PathSet const& paths) {
-  return std::any_of(rules.begin(), rules.end(), [&](ScopeRule const& rule) { return contains(paths_of(rule), paths); });
+  return std::any_of(rules.begin(), rules.end(),
+                     [&](ScopeRule const& rule) { return contains(paths_of(rule), paths); });
 }
 
 bool writes_all(std::vector<ScopeRule> const& rules, PathSet const& paths) {
@@ -39,7 +40,8 @@ class Search {
  private:
   Result<void> collect(ScopeRule const& requested) {
     auto touching = TRY(table_.write_rules_touching(requested));
-    std::stable_sort(touching.begin(), touching.end(), [](auto const& a, auto const& b) { return a.row < b.row; });
+    std::stable_sort(touching.begin(), touching.end(),
+                     [](auto const& a, auto const& b) { return a.row < b.row; });
     for (auto const& held : touching) {
       if (!owners_.empty() && owners_.back().row.id == held.row) continue;
       if (TRY(is_in_the_way(held, requested))) {
@@ -56,10 +58,13 @@ class Search {
     if (!shared || any_contains(claim_.deny, *shared)) return false;
 
     auto const& above = claim_.ancestors;
-    auto ancestor = std::find_if(above.begin(), above.end(), [&](Row const& row) { return row.id == held.row; });
+    auto ancestor =
+        std::find_if(above.begin(), above.end(), [&](Row const& row) { return row.id == held.row; });
     if (ancestor != above.end()) {
-      bool lent_on_the_way = std::any_of(above.begin(), ancestor, [&](Row const& row) { return writes_all(row.pod.scope_allow, *shared); });
-      return ancestor != above.begin() && !lent_on_the_way && !any_contains(ancestor->pod.scope_deny, *shared);
+      bool lent_on_the_way = std::any_of(
+          above.begin(), ancestor, [&](Row const& row) { return writes_all(row.pod.scope_allow, *shared); });
+      return ancestor != above.begin() && !lent_on_the_way &&
+             !any_contains(ancestor->pod.scope_deny, *shared);
     }
 
     Row row{.id = held.row};
@@ -80,7 +85,9 @@ class Search {
   std::optional<WriteOwner> deepest() const {
     std::unordered_set<std::string_view> lenders;
     for (auto const& owner : owners_) lenders.insert(owner.row.pod.delegated_from);
-    auto last = std::find_if(owners_.begin(), owners_.end(), [&](WriteOwner const& owner) { return !lenders.contains(owner.row.pod.pod_id); });
+    auto last = std::find_if(owners_.begin(), owners_.end(), [&](WriteOwner const& owner) {
+      return !lenders.contains(owner.row.pod.pod_id);
+    });
     return last == owners_.end() ? owners_.front() : *last;
   }
 

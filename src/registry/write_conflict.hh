@@ -23,9 +23,10 @@ struct WriteOwner {
   AllocationTable::Row row;
 };
 
-/// The first write rule of the claim that would give a path a second writer, and the deepest holder of it; nothing when there is
-/// none. The parent lends, so it is never in the way. An ancestor above it is, unless what is asked for is already lent on the way
-/// down. What a holder's or the claim's own denies take away is not held.
+/// The first write rule of the claim that would give a path a second writer, and the deepest holder of it;
+/// nothing when there is none. The parent lends, so it is never in the way. An ancestor above it is, unless
+/// what is asked for is already lent on the way down. What a holder's or the claim's own denies take away is
+/// not held.
 Result<std::optional<WriteOwner>> find_write_conflict(AllocationTable& table, Claim const& claim);
 
 }  // namespace insomnia::registry

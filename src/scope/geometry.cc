@@ -24,12 +24,14 @@ PathSet paths_of(ScopeRule const& rule) {
 
 bool contains(PathSet const& outer, PathSet const& inner) {
   switch (outer.kind) {
-    case PathSet::Kind::Tree: return is_below(inner.target, outer.target);
+    case PathSet::Kind::Tree:
+      return is_below(inner.target, outer.target);
     case PathSet::Kind::Flat:
       if (inner.kind == PathSet::Kind::Tree) return false;
       if (inner.target == outer.target) return true;
       return inner.kind == PathSet::Kind::Point && parent_of(inner.target) == outer.target;
-    case PathSet::Kind::Point: return inner == outer;
+    case PathSet::Kind::Point:
+      return inner == outer;
   }
   return false;
 }

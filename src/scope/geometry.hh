@@ -26,7 +26,8 @@ bool contains(PathSet const& outer, PathSet const& inner);
 /// The paths that both have, exactly; nothing when there are none.
 std::optional<PathSet> shared_paths(PathSet const& a, PathSet const& b);
 
-/// Whether the text can be a rule's target: absolute, no empty, "." or ".." component, no trailing slash, no NUL.
+/// Whether the text can be a rule's target: absolute, no empty, "." or ".." component, no trailing slash, no
+/// NUL.
 bool is_canonical_form(std::string_view path);
 
 }  // namespace insomnia::scope

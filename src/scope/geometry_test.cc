@@ -73,7 +73,8 @@ TEST_F(AllRules, MatchTheirTargetAndWhatIsBelow) {
     for (auto const& path : paths_) {
       bool direct = path != "/" && io::parent_path(path) == rule.target;
       bool deep = path == rule.target || rule.target == "/" || path.starts_with(rule.target + "/");
-      EXPECT_EQ(matches(rule, path), rule.recursive ? deep : direct || path == rule.target) << rule.target << " " << path;
+      EXPECT_EQ(matches(rule, path), rule.recursive ? deep : direct || path == rule.target)
+          << rule.target << " " << path;
     }
   }
 }
@@ -83,7 +84,8 @@ TEST_F(AllRules, OverlapAndCoverLikeTheSetsOfTheirPaths) {
     for (auto const& b : rules_) {
       auto in_a = reach(a), in_b = reach(b);
       std::set<std::string> both;
-      std::set_intersection(in_a.begin(), in_a.end(), in_b.begin(), in_b.end(), std::inserter(both, both.end()));
+      std::set_intersection(in_a.begin(), in_a.end(), in_b.begin(), in_b.end(),
+                            std::inserter(both, both.end()));
       EXPECT_EQ(rules_overlap(a, b), !both.empty()) << describe_rules({a, b});
       EXPECT_EQ(covers_fully(a, b), both == in_b) << describe_rules({a, b});
 
@@ -134,7 +136,9 @@ TEST(Delegation, DenyingWriteLeavesReadAndDenyingReadTakesBoth) {
   EXPECT_FALSE(delegation_allows({{write_rule("/ws")}, {read_rule("/ws/a")}}, read_rule("/ws")));
 }
 
-TEST(Delegation, AnEmptyGrantAllowsNothing) { EXPECT_FALSE(delegation_allows({}, read_rule("/ws"))); }
+TEST(Delegation, AnEmptyGrantAllowsNothing) {
+  EXPECT_FALSE(delegation_allows({}, read_rule("/ws")));
+}
 
 }  // namespace
 }  // namespace insomnia::scope

@@ -14,10 +14,12 @@ bool has_parent_component(std::string_view path) {
 
 Result<ScopeRule> canonical_rule(ScopeRule rule) {
   if (!rule.target.starts_with('/')) {
-    return fail(Code::InvalidArgument, "scope target must be absolute: '" + rule.target + "'; write the whole path");
+    return fail(Code::InvalidArgument,
+                "scope target must be absolute: '" + rule.target + "'; write the whole path");
   }
   if (has_parent_component(rule.target)) {
-    return fail(Code::InvalidArgument, "scope target must not contain '..': '" + rule.target + "'; name the directory itself");
+    return fail(Code::InvalidArgument,
+                "scope target must not contain '..': '" + rule.target + "'; name the directory itself");
   }
   auto target = canonical_path(rule.target);
   if (!target) return std::unexpected(std::move(target.error()).with_context("scope target"));
@@ -39,17 +41,21 @@ void merge_into(std::vector<ScopeRule>& rules, ScopeRule rule) {
 
 Result<std::vector<ScopeRule>> canonical_request(std::vector<ScopeRule> const& requested) {
   if (requested.empty()) {
-    return fail(Code::InvalidArgument, "scope must not be empty: name at least one directory or file that the Pod may read or write");
+    return fail(
+        Code::InvalidArgument,
+        "scope must not be empty: name at least one directory or file that the Pod may read or write");
   }
   std::vector<ScopeRule> result;
   for (auto const& rule : requested) merge_into(result, TRY(canonical_rule(rule)));
   return result;
 }
 
-std::vector<ScopeRule> travelling_denies(std::vector<ScopeRule> const& spawner_denies, std::vector<ScopeRule> const& requested) {
+std::vector<ScopeRule> travelling_denies(std::vector<ScopeRule> const& spawner_denies,
+                                         std::vector<ScopeRule> const& requested) {
   std::vector<ScopeRule> result;
   for (auto const& deny : spawner_denies) {
-    bool touches = std::any_of(requested.begin(), requested.end(), [&](ScopeRule const& rule) { return rules_overlap(deny, rule); });
+    bool touches = std::any_of(requested.begin(), requested.end(),
+                               [&](ScopeRule const& rule) { return rules_overlap(deny, rule); });
     if (touches) result.push_back(deny);
   }
   return result;
@@ -78,11 +84,13 @@ Result<ScopeRule> parse_rule(std::string_view text, std::string const& base) {
   if (colon == std::string_view::npos) return refuse("it has no ':'");
   std::string_view permission = text.substr(0, colon);
   std::string_view path = text.substr(colon + 1);
-  if (permission != "read" && permission != "write") return refuse("the permission is neither 'read' nor 'write'");
+  if (permission != "read" && permission != "write")
+    return refuse("the permission is neither 'read' nor 'write'");
   if (path.empty()) return refuse("it has no path");
   if (path.find('\0') != std::string_view::npos) return refuse("the path has a NUL byte");
   if (path == "~" || path.starts_with("~/")) return refuse("the shell does not expand '~' here, use $HOME");
-  return ScopeRule{io::absolute(path, base), permission == "write" ? Permission::Write : Permission::Read, true};
+  return ScopeRule{io::absolute(path, base), permission == "write" ? Permission::Write : Permission::Read,
+                   true};
 }
 
 }  // namespace insomnia::scope

@@ -16,9 +16,13 @@ std::string refusal(Rules const& requested) {
   return result.error().message;
 }
 
-bool has(std::string const& text, std::string_view part) { return text.find(part) != std::string::npos; }
+bool has(std::string const& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
-TEST(Request, AnEmptyListIsRefused) { EXPECT_TRUE(has(refusal({}), "scope must not be empty")); }
+TEST(Request, AnEmptyListIsRefused) {
+  EXPECT_TRUE(has(refusal({}), "scope must not be empty"));
+}
 
 TEST(Request, ARelativeTargetIsRefused) {
   std::string message = refusal({read_rule("/ok"), read_rule("src/x")});
@@ -47,12 +51,16 @@ TEST(Request, TargetsBecomeCanonicalAndKeepTheirOrder) {
   TestDirectory root;
   root.directory("real");
   root.link("link", "real");
-  EXPECT_EQ(canonical_request({read_rule(root / "./"), write_rule(root / "link/new/"), read_rule(root / "f", false)}).value(),
+  EXPECT_EQ(canonical_request(
+                {read_rule(root / "./"), write_rule(root / "link/new/"), read_rule(root / "f", false)})
+                .value(),
             (Rules{read_rule(root.path()), write_rule(root / "real/new"), read_rule(root / "f", false)}));
 }
 
 TEST(Request, RulesOnOneTargetBecomeOne) {
-  EXPECT_EQ(canonical_request({read_rule("/a"), read_rule("/b"), write_rule("/a/"), read_rule("/a"), read_rule("/a", false)}).value(),
+  EXPECT_EQ(canonical_request({read_rule("/a"), read_rule("/b"), write_rule("/a/"), read_rule("/a"),
+                               read_rule("/a", false)})
+                .value(),
             (Rules{write_rule("/a"), read_rule("/b"), read_rule("/a", false)}));
 }
 
@@ -64,13 +72,15 @@ TEST(Request, ATargetThatCannotBeResolvedIsRefused) {
 }
 
 TEST(Request, R2TheSpawnersDeniesThatTouchTheRequestTravel) {
-  ScopeRule secret = read_rule("/ws/secret"), hooks = write_rule("/ws/.git/hooks"), far = write_rule("/far"), above = write_rule("/ws");
+  ScopeRule secret = read_rule("/ws/secret"), hooks = write_rule("/ws/.git/hooks"), far = write_rule("/far"),
+            above = write_rule("/ws");
   EXPECT_EQ(travelling_denies({secret, hooks, far}, {write_rule("/ws")}), (Rules{secret, hooks}));
   EXPECT_EQ(travelling_denies({secret, hooks, far}, {read_rule("/ws/src")}), Rules{});
   EXPECT_EQ(travelling_denies({above}, {read_rule("/ws/src")}), Rules{above});
   EXPECT_EQ(travelling_denies({}, {write_rule("/")}), Rules{});
 
-  Scope child = Scope::from_resolved({{write_rule("/ws")}, travelling_denies({secret, hooks, far}, {write_rule("/ws")})});
+  Scope child = Scope::from_resolved(
+      {{write_rule("/ws")}, travelling_denies({secret, hooks, far}, {write_rule("/ws")})});
   EXPECT_FALSE(child.is_readable("/ws/secret/key"));
   EXPECT_EQ(child.permission_at("/ws/.git/hooks/x"), Permission::Read);
 }

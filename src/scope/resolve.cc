@@ -13,7 +13,8 @@ constexpr size_t kMaxPath = PATH_MAX - 1;
 constexpr int kMaxLinks = 40;  // the kernel's own limit
 
 std::unexpected<Error> refuse(std::string const& path, std::string_view why) {
-  return fail(Code::InvalidArgument, "resolve " + path.substr(0, 200) + (path.size() > 200 ? "…" : "") + ": " + std::string(why));
+  return fail(Code::InvalidArgument,
+              "resolve " + path.substr(0, 200) + (path.size() > 200 ? "…" : "") + ": " + std::string(why));
 }
 
 bool is_directory(std::string const& path) {
@@ -34,8 +35,10 @@ class Walk {
       std::string component = rest_.substr(at_, end == std::string::npos ? end : end - at_);
       at_ = end == std::string::npos ? rest_.size() : end;
       if (component == ".") continue;
-      if (component == "..") TRY(ascend());
-      else TRY(descend(component));
+      if (component == "..")
+        TRY(ascend());
+      else
+        TRY(descend(component));
     }
     if (done_.size() > kMaxPath) return refuse(path_, "the resolved path is too long");
     return done_.empty() ? "/" : std::move(done_);
@@ -44,7 +47,8 @@ class Walk {
  private:
   Result<void> ascend() {
     if (missing_) return refuse(path_, "'..' below something that does not exist");
-    if (!done_.empty() && !is_directory(done_)) return refuse(path_, "'..' below something that is not a directory");
+    if (!done_.empty() && !is_directory(done_))
+      return refuse(path_, "'..' below something that is not a directory");
     done_.erase(done_.empty() ? 0 : done_.rfind('/'));
     return {};
   }
@@ -58,11 +62,15 @@ class Walk {
     ssize_t length = ::readlink(done_.c_str(), target, sizeof target);
     if (length >= 0) return follow({target, static_cast<size_t>(length)});
     switch (errno) {
-      case EINVAL: return {};  // there, and not a link
+      case EINVAL:
+        return {};  // there, and not a link
       case ENOENT:
       case ENOTDIR:
-      case EACCES: missing_ = true; return {};  // nothing to be seen from here on: kept as it is written
-      default: return std::unexpected(errno_error("resolve " + path_, errno));
+      case EACCES:
+        missing_ = true;
+        return {};  // nothing to be seen from here on: kept as it is written
+      default:
+        return std::unexpected(errno_error("resolve " + path_, errno));
     }
   }
 
@@ -76,9 +84,9 @@ class Walk {
   }
 
   std::string const& path_;
-  std::string rest_;     // what is still to walk, from at_ on
+  std::string rest_;  // what is still to walk, from at_ on
   size_t at_ = 0;
-  std::string done_;     // canonical so far; "" is the root
+  std::string done_;      // canonical so far; "" is the root
   bool missing_ = false;  // done_ does not exist
   int links_ = 0;
 };
@@ -87,7 +95,8 @@ class Walk {
 
 Result<std::string> canonical_path(std::string const& path) {
   if (!path.starts_with('/')) return refuse(path, "the path must be absolute");
-  if (path.find('\0') != std::string::npos) return refuse(path.substr(0, path.find('\0')), "the path has a NUL byte");
+  if (path.find('\0') != std::string::npos)
+    return refuse(path.substr(0, path.find('\0')), "the path has a NUL byte");
   if (path.size() > kMaxPath) return refuse(path, "the path is too long");
   return Walk(path).run();
 }

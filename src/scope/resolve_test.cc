@@ -36,7 +36,8 @@ TEST(ResolvePath, LinksAreFollowedWhereverTheyStand) {
   EXPECT_EQ(resolve_path(root / "relative"), real);
   EXPECT_EQ(resolve_path(root / "chain/f"), real + "/f");
   EXPECT_EQ(resolve_path(root / "slash/deep/"), real);
-  EXPECT_EQ(resolve_path(root / "relative/.."), root / "real") << "'..' leaves the link's target, not the link";
+  EXPECT_EQ(resolve_path(root / "relative/.."), root / "real")
+      << "'..' leaves the link's target, not the link";
 }
 
 TEST(ResolvePath, ADanglingLinkIsItsTarget) {
@@ -99,7 +100,9 @@ TEST(ResolvePath, ANulByteIsRefused) {
   EXPECT_EQ(refused.error().message, "resolve /tmp: the path has a NUL byte");
 }
 
-TEST(ResolvePath, BytesThatAreNotTextAreKept) { EXPECT_EQ(resolve_path("/missing/\xff\xfe"), "/missing/\xff\xfe"); }
+TEST(ResolvePath, BytesThatAreNotTextAreKept) {
+  EXPECT_EQ(resolve_path("/missing/\xff\xfe"), "/missing/\xff\xfe");
+}
 
 TEST(ResolvePath, ResolvingTwiceIsResolvingOnce) {
   TestDirectory root;
@@ -114,7 +117,8 @@ TEST(ResolvePath, ResolvingTwiceIsResolvingOnce) {
 
 TEST(CanonicalForm, HasNoOtherSpelling) {
   for (auto good : {"/", "/a", "/a/b", "/a/...", "/a/..b"}) EXPECT_TRUE(is_canonical_form(good)) << good;
-  for (auto bad : {"", "a", "/a/", "//", "/a//b", "/a/.", "/./a", "/a/..", "/../a"}) EXPECT_FALSE(is_canonical_form(bad)) << bad;
+  for (auto bad : {"", "a", "/a/", "//", "/a//b", "/a/.", "/./a", "/a/..", "/../a"})
+    EXPECT_FALSE(is_canonical_form(bad)) << bad;
   EXPECT_FALSE(is_canonical_form(std::string_view("/a\0b", 4)));
 }
 

@@ -18,7 +18,8 @@ Result<ScopeRule> resolved_rule(ScopeRule rule) {
     return fail(Code::InvalidArgument, "scope target must be absolute: " + rule.target);
   }
   auto target = canonical_path(rule.target);
-  if (!target) return std::unexpected(std::move(target.error()).with_context("failed to resolve scope target"));
+  if (!target)
+    return std::unexpected(std::move(target.error()).with_context("failed to resolve scope target"));
   rule.target = *std::move(target);
   return rule;
 }
@@ -51,7 +52,8 @@ Result<Scope> Scope::writable(std::string const& root) {
   std::string target = TRY(io::real_path(root));
   struct stat info{};
   if (::stat(target.c_str(), &info) != 0) return fail_errno("stat " + target, errno);
-  if (!S_ISDIR(info.st_mode)) return fail(Code::InvalidArgument, "scope root " + target + " is not a directory");
+  if (!S_ISDIR(info.st_mode))
+    return fail(Code::InvalidArgument, "scope root " + target + " is not a directory");
   return from_resolved({{{target, Permission::Write, true}}, {}});
 }
 

@@ -12,9 +12,10 @@
 
 namespace insomnia::scope {
 
-/// The canonical form of an absolute path: symbolic links of the existing part resolved (also one whose target is missing: the
-/// result is that target), a missing tail kept as it is. Nothing when the path is relative, has a NUL byte, has ".." in its missing
-/// part or below a file, is longer than the kernel takes, or runs in circles.
+/// The canonical form of an absolute path: symbolic links of the existing part resolved (also one whose
+/// target is missing: the result is that target), a missing tail kept as it is. Nothing when the path is
+/// relative, has a NUL byte, has ".." in its missing part or below a file, is longer than the kernel takes,
+/// or runs in circles.
 std::optional<std::string> resolve_path(std::string const& path);
 /// The same with the reason.
 Result<std::string> canonical_path(std::string const& path);
@@ -28,7 +29,8 @@ bool matches(ScopeRule const& rule, std::string_view resolved_path);
 bool rules_overlap(ScopeRule const& a, ScopeRule const& b);
 /// Whether `cover` grants at least `inner.permission` on everything that `inner` covers. Pure.
 bool covers_fully(ScopeRule const& cover, ScopeRule const& inner);
-/// Whether one grant of a delegation scope covers the request fully and no deny of it touches the request. Pure.
+/// Whether one grant of a delegation scope covers the request fully and no deny of it touches the request.
+/// Pure.
 bool delegation_allows(ScopeConfig const& delegation, ScopeRule const& requested);
 
 /// What decides about one path: for errors that name the rule.
@@ -41,7 +43,8 @@ struct Decision {
 /// permission_at = max of the matching allow rules, capped strictly below every matching deny rule.
 class Scope {
  public:
-  /// Resolves every target. Errors: no allow rule at all, a relative target, a target that cannot be resolved.
+  /// Resolves every target. Errors: no allow rule at all, a relative target, a target that cannot be
+  /// resolved.
   static Result<Scope> create(ScopeConfig const& config);
   /// One recursive write rule on an existing directory.
   static Result<Scope> writable(std::string const& root);
@@ -66,7 +69,8 @@ class Scope {
   /// Removes at most one exactly equal deny rule for each given one.
   Scope with_removed_deny_rules(std::vector<ScopeRule> const& rules) const;
 
-  /// "Readable:\n  - /w\nWritable:\n  - /w/src [non-recursive]"; deny rules are not shown; no newline at the end.
+  /// "Readable:\n  - /w\nWritable:\n  - /w/src [non-recursive]"; deny rules are not shown; no newline at the
+  /// end.
   std::string summary() const;
 
   friend bool operator==(Scope const&, Scope const&) = default;
@@ -87,13 +91,13 @@ class SharedScope {
   std::shared_ptr<Scope const> current_;
 };
 
-/// Checks what a SpawnPod asks for and makes it canonical: absolute, no "..", resolvable; rules on one target become one. The
-/// message of an error has
-/// `must not be empty` or `must be absolute` where the spec says so.
+/// Checks what a SpawnPod asks for and makes it canonical: absolute, no "..", resolvable; rules on one target
+/// become one. The message of an error has `must not be empty` or `must be absolute` where the spec says so.
 Result<std::vector<ScopeRule>> canonical_request(std::vector<ScopeRule> const& requested);
 
 /// The denies that travel to a child: the spawner's own deny rules that overlap a requested rule.
-std::vector<ScopeRule> travelling_denies(std::vector<ScopeRule> const& spawner_denies, std::vector<ScopeRule> const& requested);
+std::vector<ScopeRule> travelling_denies(std::vector<ScopeRule> const& spawner_denies,
+                                         std::vector<ScopeRule> const& requested);
 
 /// "write:/p [non-recursive]".
 std::string describe_rule(ScopeRule const& rule);

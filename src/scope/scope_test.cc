@@ -10,7 +10,9 @@ namespace {
 
 using Rules = std::vector<ScopeRule>;
 
-Scope make(Rules allow, Rules deny = {}) { return *Scope::create({std::move(allow), std::move(deny)}); }
+Scope make(Rules allow, Rules deny = {}) {
+  return *Scope::create({std::move(allow), std::move(deny)});
+}
 
 TEST(Scope, Case01WritableGivesReadAndWriteInsideTheRootAndNothingOutside) {
   TestDirectory root, other;
@@ -60,7 +62,8 @@ TEST(Scope, Case05DenyReadOnAFileLeavesNothing) {
 TEST(Scope, Case06OverlappingAllowsTakeTheMaximumInAnyOrder) {
   TestDirectory root;
   std::string sub = root.directory("sub");
-  for (auto const& rules : {Rules{read_rule(root.path()), write_rule(sub)}, Rules{write_rule(sub), read_rule(root.path())}}) {
+  for (auto const& rules :
+       {Rules{read_rule(root.path()), write_rule(sub)}, Rules{write_rule(sub), read_rule(root.path())}}) {
     Scope scope = make(rules);
     EXPECT_EQ(scope.permission_at(sub + "/f"), Permission::Write);
     EXPECT_EQ(scope.permission_at(root / "f"), Permission::Read);
@@ -79,11 +82,13 @@ TEST(Scope, Case07NonRecursiveWriteReachesDirectChildrenOnly) {
 TEST(Scope, Case08NoAllowRuleIsAnError) {
   auto refused = Scope::create({});
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error(), (Error{Code::InvalidArgument, "scope must declare at least one [[scope.allow]] rule"}));
+  EXPECT_EQ(refused.error(),
+            (Error{Code::InvalidArgument, "scope must declare at least one [[scope.allow]] rule"}));
 }
 
 TEST(Scope, Case09ARelativeTargetIsAnErrorThatNamesIt) {
-  for (auto const& config : {ScopeConfig{{read_rule("src")}, {}}, ScopeConfig{{read_rule("/")}, {read_rule("src")}}}) {
+  for (auto const& config :
+       {ScopeConfig{{read_rule("src")}, {}}, ScopeConfig{{read_rule("/")}, {read_rule("src")}}}) {
     auto refused = Scope::create(config);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().message, "scope target must be absolute: src");
@@ -138,7 +143,8 @@ TEST(Scope, Case14TheSummaryMarksNonRecursiveRulesOnly) {
 }
 
 TEST(Scope, TheSummaryKeepsARuleOnOneLine) {
-  EXPECT_EQ(Scope::from_resolved({{read_rule("/a\nWritable:\n  - /")}, {}}).summary(), "Readable:\n  - /a Writable:   - /");
+  EXPECT_EQ(Scope::from_resolved({{read_rule("/a\nWritable:\n  - /")}, {}}).summary(),
+            "Readable:\n  - /a Writable:   - /");
 }
 
 TEST(Scope, Case15ReadablePathsHoldTheWritableOnes) {
@@ -187,7 +193,8 @@ TEST(Scope, Case19ASharedScopeGivesTheValueOfTheMomentToEverybody) {
 
 TEST(Scope, ADecisionNamesTheRuleThatLoweredIt) {
   ScopeRule tree = write_rule("/w/a"), leaf = write_rule("/w/a/b"), secret = read_rule("/w/a/b/s");
-  Scope scope = Scope::from_resolved({{write_rule("/w"), read_rule("/r")}, {tree, leaf, secret, write_rule("/r")}});
+  Scope scope =
+      Scope::from_resolved({{write_rule("/w"), read_rule("/r")}, {tree, leaf, secret, write_rule("/r")}});
   auto decision = [&](char const* path) { return scope.decide_resolved(path); };
   EXPECT_EQ(decision("/w/x").denied_by, std::nullopt);
   EXPECT_EQ(decision("/w/a/x").denied_by, tree);

@@ -141,14 +141,13 @@ function methods.result(self, tool)
   return nil
 end
 
--- The newest notification that names a Pod.
+-- The newest notification about a Pod: its first line names it. What the Pod itself said comes after that line and may
+-- name others.
 function methods.notified(self, pod)
   for i = self.size_, 1, -1 do
     local item = self.known_.items[i]
-    if item.role == "system" and item.text:find("[Notification]", 1, true) == 1 and
-        item.text:find("`" .. pod .. "`", 1, true) then
-      return item.text
-    end
+    local headline = item.role == "system" and item.text:match("^%[Notification%]%s*([^\n]*)")
+    if headline and headline:find("`" .. pod .. "`", 1, true) then return item.text end
   end
   return nil
 end
