@@ -17,7 +17,7 @@ Engine::Engine(EngineSettings settings, EngineState state, std::function<double(
       delegated_(state.delegated),
       turn_count_(state.turn_count),
       report_seq_(state.report_seq) {
-  if (interrupted_) status_ = wire::PodStatus::Paused;
+  if (interrupted_ && !state.end_known) status_ = wire::PodStatus::Paused;
 }
 
 Effects Engine::handle(Input const& input, int64_t now_ms) {

@@ -142,6 +142,7 @@ struct EngineState {
   uint64_t turn_count = 0;
   uint64_t report_seq = 0;   ///< last report number used
   bool interrupted = false;  ///< the last run did not finish: the Pod starts paused
+  bool end_known = false;    ///< … but its end was told to everybody (failed, cancelled): the Pod starts idle
   bool delegated = false;    ///< that run was the parent's work
 };
 

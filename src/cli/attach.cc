@@ -20,6 +20,7 @@ namespace insomnia::cli {
 namespace {
 
 constexpr int64_t kAnswerLimitMs = 15'000;
+constexpr int64_t kQuitLimitMs = 1'000;
 constexpr size_t kHistoryEntries = 40;
 constexpr std::string_view kHelp =
     "what you type is given to the Pod: as its next task when it is idle, as a message while it works\n"
@@ -28,7 +29,8 @@ constexpr std::string_view kHelp =
 
 class AttachSession {
  public:
-  AttachSession(Environment const& environment, registry::Allocation const& pod) : environment_(environment), pod_(pod) {}
+  AttachSession(Environment const& environment, registry::Allocation const& pod)
+      : environment_(environment), pod_(pod) {}
   int execute();
 
  private:
@@ -37,6 +39,8 @@ class AttachSession {
   void on_input_end();
   void leave_if_done();
   void send(wire::MethodBody body) { view_->send({std::move(body), uuid7(clock_)}); }
+  /// Leaves when the Pod has taken what was typed.
+  void quit();
   void leave(int code) {
     exit_code_ = code;
     loop_.stop();
@@ -52,6 +56,7 @@ class AttachSession {
   std::optional<LiveView> view_;
   std::optional<LineInput> input_;
   loop::Timer deadline_{loop_, [this] {
+                          if (quitting_) return leave(kFinished);
                           print_error("the Pod at " + pod_.socket + " does not answer");
                           leave(kFailed);
                         }};
@@ -59,6 +64,7 @@ class AttachSession {
   bool settled_ = false;
   bool input_ended_ = false;
   bool shut_down_ = false;
+  bool quitting_ = false;
   int exit_code_ = kFinished;
 };
 
@@ -69,6 +75,7 @@ int AttachSession::execute() {
                 LiveView::Handler{.on_root_event = [this](wire::Event const& event) { on_event(event); },
                                   .on_root_closed =
                                       [this](Error const& error) {
+                                        if (quitting_) return leave(kFinished);
                                         if (shut_down_) print_note(pod_.pod_name + " has ended");
                                         leave(shut_down_ ? static_cast<int>(kFinished) : fail_with(error));
                                       },
@@ -86,10 +93,12 @@ void AttachSession::on_event(wire::Event const& event) {
     settled_ = snapshot->settled || snapshot->status == wire::PodStatus::Paused;
     if (input_) return;  // connected again
     if (::isatty(STDIN_FILENO) == 1) {
-      print_note("attached to " + pod_.pod_name + " (" + std::string(wire::status_name(snapshot->status)) + "); /help shows what you can type");
+      print_note("attached to " + pod_.pod_name + " (" + std::string(wire::status_name(snapshot->status)) +
+                 "); /help shows what you can type");
     }
     input_.emplace(loop_, STDIN_FILENO,
-                   LineInput::Handler{.on_line = [this](std::string line) { on_line(line); }, .on_end = [this] { on_input_end(); }});
+                   LineInput::Handler{.on_line = [this](std::string line) { on_line(line); },
+                                      .on_end = [this] { on_input_end(); }});
     return;
   }
   if (auto const* status = std::get_if<wire::StatusEvent>(&event.body)) {
@@ -107,12 +116,13 @@ void AttachSession::on_event(wire::Event const& event) {
 void AttachSession::on_line(std::string const& typed) {
   std::string line(text::trim(text::to_utf8(typed)));
   if (line.empty()) return;
-  if (line == "/quit" || line == "/exit") return leave(kFinished);
+  if (line == "/quit" || line == "/exit") return quit();
   if (line == "/help") return print_note(kHelp);
   if (line == "/pause") return send(wire::PauseMethod{});
   if (line == "/cancel") return send(wire::CancelMethod{});
   if (line == "/resume") return send(wire::ResumeMethod{});
-  if (line.starts_with('/') && line.find(' ') == std::string::npos && line.find('/', 1) == std::string::npos) {
+  if (line.starts_with('/') && line.find(' ') == std::string::npos &&
+      line.find('/', 1) == std::string::npos) {
     return print_note("no such command: " + line + "\n" + std::string(kHelp));
   }
   settled_ = false;
@@ -123,8 +133,14 @@ void AttachSession::on_line(std::string const& typed) {
 
 void AttachSession::on_input_end() {
   input_ended_ = true;
-  if (::isatty(STDIN_FILENO) == 1) return leave(kFinished);
+  if (::isatty(STDIN_FILENO) == 1) return quit();
   leave_if_done();
+}
+
+void AttachSession::quit() {
+  quitting_ = true;
+  view_->end_sending();
+  deadline_.start(kQuitLimitMs);
 }
 
 void AttachSession::leave_if_done() {

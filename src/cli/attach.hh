@@ -12,7 +12,8 @@ struct AttachOptions {
   friend bool operator==(AttachOptions const&, AttachOptions const&) = default;
 };
 
-/// Shows the session of a live Pod and what it does, and sends it what is typed. Leaving it changes nothing for the Pod.
+/// Shows the session of a live Pod and what it does, and sends it what is typed. Leaving it changes nothing
+/// for the Pod.
 int attach_pod(AttachOptions const& options, Environment const& environment);
 
 }  // namespace insomnia::cli

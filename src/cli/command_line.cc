@@ -7,13 +7,17 @@ namespace insomnia::cli {
 namespace {
 
 constexpr char const* kExitCodes =
-    "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 stopped at a limit, 4 refused by scope or permission, 130 interrupted.";
+    "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 stopped at a limit, 4 refused by scope or "
+    "permission, 130 interrupted.";
 
 /// All that is parsed into, and the parser that points at it.
 struct Parser {
   Parser();
 
-  CLI::App app{"Runs LLM agents as operating-system processes: each a Pod with its own process, session log and file scope.", "insomnia"};
+  CLI::App app{
+      "Runs LLM agents as operating-system processes: each a Pod with its own process, session log and file "
+      "scope.",
+      "insomnia"};
   RunOptions run;
   PsOptions ps;
   AttachOptions attach;
@@ -51,23 +55,28 @@ void Parser::add_run() {
                       "  insomnia run \"Review this\" --scope read:. --model anthropic/claude-sonnet-4-6\n"
                       "  git diff | insomnia run - --name review --json\n"
                       "\n"
-                      "A Pod of the same name that was started in the same directory is continued. Ctrl-C pauses the Pod, a second one\n"
+                      "A Pod of the same name that was started in the same directory is continued. Ctrl-C "
+                      "pauses the Pod, a second one\n"
                       "stops it and its children, a third one leaves at once.\n");
   sub->add_option("TASK", run.task, "what to do, in quotes; - reads it from standard input")->required();
   sub->add_option("--name", run.name, "name of the Pod; default: the directory's name");
   sub->add_option("--manifest", run.manifest, "a manifest file (TOML)");
   sub->add_option("--profile", run.profile, "a profile");
   sub->add_option("--model", run.model, "provider/model");
-  sub->add_option("--scope", run.scope, "read:PATH or write:PATH, repeatable; default: write on the directory")->allow_extra_args(false);
+  sub->add_option("--scope", run.scope,
+                  "read:PATH or write:PATH, repeatable; default: write on the directory")
+      ->allow_extra_args(false);
   sub->add_option("--cwd", run.cwd, "the directory to work in; default: this one");
-  sub->add_option("--max-turns", run.max_turns, "stop a run after so many model calls")->check(CLI::Range(1u, 1'000'000u));
+  sub->add_option("--max-turns", run.max_turns, "stop a run after so many model calls")
+      ->check(CLI::Range(1u, 1'000'000u));
   sub->add_flag("--json", run.json, "print events as JSON lines, children's with a \"pod\" field");
   sub->add_flag("--detach", run.detach, "return as soon as the task is accepted; prints the Pod's name");
   sub->add_flag("--keep", run.keep, "leave the Pod running when it is done");
 }
 
 void Parser::add_ps() {
-  auto* sub = command("ps", "List the Pods that are running", "  insomnia ps --tree\n  insomnia ps --json | jq -r '.[].pod_name'\n");
+  auto* sub = command("ps", "List the Pods that are running",
+                      "  insomnia ps --tree\n  insomnia ps --json | jq -r '.[].pod_name'\n");
   sub->add_flag("--tree", ps.tree, "children below their parents");
   sub->add_flag("--json", ps.json, "a JSON list");
 }
@@ -76,17 +85,22 @@ void Parser::add_talking() {
   auto* sub = command("attach", "Watch a running Pod and type to it",
                       "  insomnia attach site\n"
                       "\n"
-                      "A line is the next task when the Pod is idle, a message while it works. /pause, /resume, /cancel and /quit do what\n"
+                      "A line is the next task when the Pod is idle, a message while it works. /pause, "
+                      "/resume, /cancel and /quit do what\n"
                       "they say. Leaving changes nothing for the Pod.\n");
   sub->add_option("NAME", attach.name, "the Pod")->required();
 
-  sub = command("send", "Give a running Pod a message", "  insomnia send site \"Also update the changelog\"\n");
+  sub =
+      command("send", "Give a running Pod a message", "  insomnia send site \"Also update the changelog\"\n");
   sub->add_option("NAME", send.name, "the Pod")->required();
-  sub->add_option("MESSAGE", send.message, "the message, in quotes; - reads it from standard input")->required();
+  sub->add_option("MESSAGE", send.message, "the message, in quotes; - reads it from standard input")
+      ->required();
 
-  sub = command("read", "Print the last answer of a Pod, running or stored", "  insomnia read site\n  insomnia read site --last 3\n");
+  sub = command("read", "Print the last answer of a Pod, running or stored",
+                "  insomnia read site\n  insomnia read site --last 3\n");
   sub->add_option("NAME", read.name, "the Pod")->required();
-  sub->add_option("--last", read.last, "so many answers, oldest first")->check(CLI::Range(size_t{1}, size_t{1'000'000}));
+  sub->add_option("--last", read.last, "so many answers, oldest first")
+      ->check(CLI::Range(size_t{1}, size_t{1'000'000}));
   sub->add_flag("--json", read.json, "a JSON object");
 }
 
@@ -98,9 +112,11 @@ void Parser::add_stop_and_logs() {
   sub->add_option("NAME", stop.name, "the Pod")->required();
   sub->add_flag("--tree", stop.tree, "its descendants too, deepest first");
   sub->add_flag("--force", stop.force, "give it one second, not ten");
-  sub->add_option("--timeout", stop.timeout_seconds, "seconds to wait before signals are sent; default: 10")->check(CLI::Range(0u, 3'600u));
+  sub->add_option("--timeout", stop.timeout_seconds, "seconds to wait before signals are sent; default: 10")
+      ->check(CLI::Range(0u, 3'600u));
 
-  sub = command("logs", "Show the session of a Pod, running or stored", "  insomnia logs site\n  insomnia logs -f site\n");
+  sub = command("logs", "Show the session of a Pod, running or stored",
+                "  insomnia logs site\n  insomnia logs -f site\n");
   sub->add_option("NAME", logs.name, "the Pod")->required();
   sub->add_flag("-f,--follow", logs.follow, "go on with what a running Pod does");
   sub->add_flag("--json", logs.json, "the records as JSON lines; with -f: events");
@@ -109,7 +125,8 @@ void Parser::add_stop_and_logs() {
 void Parser::add_rest() {
   auto* sub = command("doctor", "Check kernel, libraries, directories and keys", "  insomnia doctor\n");
   sub->add_flag("--json", doctor.json, "a JSON object");
-  sub = command("demo", "Watch three Pods repair a small project, without network or key", "  insomnia demo\n");
+  sub =
+      command("demo", "Watch three Pods repair a small project, without network or key", "  insomnia demo\n");
   sub->add_flag("--keep", demo.keep, "leave the project and the sessions on disk and say where");
   sub = command("version", "Print the version", "");
   sub->add_flag("--json", version.json, "a JSON object");
@@ -126,12 +143,13 @@ Parser::Parser() {
   add_talking();
   add_stop_and_logs();
   add_rest();
-  app.footer(std::string("Examples:\n"
-                         "  insomnia demo                            see it work, without network or key\n"
-                         "  insomnia run \"Make the tests pass\"       start a Pod in this directory\n"
-                         "  insomnia ps --tree                       who is at work, and where they may write\n"
-                         "  insomnia help run                        all about one command\n\n") +
-             kExitCodes);
+  app.footer(
+      std::string("Examples:\n"
+                  "  insomnia demo                            see it work, without network or key\n"
+                  "  insomnia run \"Make the tests pass\"       start a Pod in this directory\n"
+                  "  insomnia ps --tree                       who is at work, and where they may write\n"
+                  "  insomnia help run                        all about one command\n\n") +
+      kExitCodes);
 }
 
 Command Parser::command_of(std::string const& name) const {
@@ -147,7 +165,9 @@ Command Parser::command_of(std::string const& name) const {
   return version;
 }
 
-ParsedCommandLine wrong(std::string text) { return {.text = std::move(text), .exit_code = kUsage}; }
+ParsedCommandLine wrong(std::string text) {
+  return {.text = std::move(text), .exit_code = kUsage};
+}
 
 /// CLI11's words, with the mistake that people really make explained.
 std::string explain(CLI::ParseError const& error, std::string const& command) {
@@ -175,14 +195,17 @@ ParsedCommandLine parse_command_line(std::vector<std::string> const& arguments) 
   Parser parser;
   auto commands = parser.app.get_subcommands([](CLI::App*) { return true; });
   auto is_command = [&](std::string const& word) {
-    return std::any_of(commands.begin(), commands.end(), [&](CLI::App* sub) { return sub->get_name() == word; });
+    return std::any_of(commands.begin(), commands.end(),
+                       [&](CLI::App* sub) { return sub->get_name() == word; });
   };
   if (arguments.empty()) return wrong(parser.app.help());
   if (std::string const& first = arguments.front(); !first.starts_with('-') && !is_command(first)) {
-    return wrong("unknown command `" + first + "`; a task is given with `insomnia run \"…\"`\nTry `insomnia help`.");
+    return wrong("unknown command `" + first +
+                 "`; a task is given with `insomnia run \"…\"`\nTry `insomnia help`.");
   }
   try {
-    parser.app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes them from the back
+    parser.app.parse(
+        std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes them from the back
   } catch (CLI::CallForHelp const&) {
     auto chosen = parser.app.get_subcommands();
     return {.text = chosen.empty() ? parser.app.help() : chosen.front()->help()};

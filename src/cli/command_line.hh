@@ -18,13 +18,13 @@
 
 namespace insomnia::cli {
 
-using Command = std::variant<RunOptions, PsOptions, AttachOptions, SendOptions, ReadOptions, StopOptions, LogsOptions, DoctorOptions,
-                             VersionOptions, DemoOptions>;
+using Command = std::variant<RunOptions, PsOptions, AttachOptions, SendOptions, ReadOptions, StopOptions,
+                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions>;
 
 /// What the words after `insomnia` mean: a command, or a text to show and an exit code.
 struct ParsedCommandLine {
   std::optional<Command> command;
-  std::string text;            ///< help, or what is wrong
+  std::string text;  ///< help, or what is wrong
   int exit_code = kFinished;
 };
 

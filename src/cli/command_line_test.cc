@@ -21,8 +21,9 @@ T parsed(Words const& words) {
 }
 
 TEST(CommandLine, RunTakesAllItsOptions) {
-  auto run = parsed<RunOptions>({"run", "fix it", "--name", "web", "--manifest", "m.toml", "--model", "a/b", "--scope", "read:/w", "--scope",
-                                 "write:src", "--cwd", "/w", "--json", "--keep", "--max-turns", "7"});
+  auto run = parsed<RunOptions>({"run", "fix it", "--name", "web", "--manifest", "m.toml", "--model", "a/b",
+                                 "--scope", "read:/w", "--scope", "write:src", "--cwd", "/w", "--json",
+                                 "--keep", "--max-turns", "7"});
   EXPECT_EQ(run.task, "fix it");
   EXPECT_EQ(run.name, "web");
   EXPECT_EQ(run.manifest, "m.toml");
@@ -46,7 +47,9 @@ TEST(CommandLine, AHyphenMeansStandardInput) {
   EXPECT_EQ(parsed<SendOptions>({"send", "web", "-"}), (SendOptions{"web", "-"}));
 }
 
-TEST(CommandLine, AfterTwoHyphensATaskMayBeginWithOne) { EXPECT_EQ(parsed<RunOptions>({"run", "--", "-v is broken"}).task, "-v is broken"); }
+TEST(CommandLine, AfterTwoHyphensATaskMayBeginWithOne) {
+  EXPECT_EQ(parsed<RunOptions>({"run", "--", "-v is broken"}).task, "-v is broken");
+}
 
 TEST(CommandLine, TheOtherCommands) {
   EXPECT_EQ(parsed<PsOptions>({"ps"}), PsOptions{});
@@ -83,7 +86,8 @@ TEST(CommandLine, HelpGoesToStdoutAndTeaches) {
 }
 
 TEST(CommandLine, EveryCommandHasHelp) {
-  for (char const* name : {"run", "ps", "attach", "send", "read", "stop", "logs", "doctor", "demo", "version", "help"}) {
+  for (char const* name :
+       {"run", "ps", "attach", "send", "read", "stop", "logs", "doctor", "demo", "version", "help"}) {
     auto result = parse_command_line({"help", name});
     EXPECT_EQ(result.exit_code, kFinished) << name;
     EXPECT_NE(result.text.find("Exit codes"), std::string::npos) << name;
@@ -117,7 +121,8 @@ TEST(CommandLine, WhatIsWrongIsNamedAndIsAUsageError) {
 }
 
 TEST(PodCommand, TakesItsOptionsInBothForms) {
-  auto options = parse_pod_options({"--pod", "web", "--spawn-config-fd=3", "--ready-fd", "4", "--adopt", "--callback", "/run/x/sock"});
+  auto options = parse_pod_options(
+      {"--pod", "web", "--spawn-config-fd=3", "--ready-fd", "4", "--adopt", "--callback", "/run/x/sock"});
   ASSERT_TRUE(options.has_value()) << options.error().message;
   EXPECT_EQ(options->name, "web");
   EXPECT_EQ(options->spawn_config_fd, 3);
@@ -125,7 +130,8 @@ TEST(PodCommand, TakesItsOptionsInBothForms) {
   EXPECT_TRUE(options->adopt);
   EXPECT_EQ(options->callback, "/run/x/sock");
 
-  options = parse_pod_options({"--manifest=a=b.toml", "--model", "a/b", "--workspace", "/w", "--require-pod-state", "--pod", "x"});
+  options = parse_pod_options(
+      {"--manifest=a=b.toml", "--model", "a/b", "--workspace", "/w", "--require-pod-state", "--pod", "x"});
   ASSERT_TRUE(options.has_value()) << options.error().message;
   EXPECT_EQ(options->manifest_path, "a=b.toml");
   EXPECT_EQ(options->model, "a/b");
@@ -138,20 +144,21 @@ TEST(PodCommand, ContradictionsAndUnknownOptionsAreRefused) {
     Words words;
     std::string named;
   };
-  for (auto const& [words, named] : std::vector<Case>{{{"--adopt"}, "--adopt requires --callback"},
-                                                      {{"--callback", "/s"}, "--callback requires --adopt"},
-                                                      {{"--project", "/p"}, "--project is no longer supported"},
-                                                      {{"--overlay", "x"}, "--overlay"},
-                                                      {{"stray"}, "stray"},
-                                                      {{"--pod"}, "--pod needs a value"},
-                                                      {{"--pod="}, "--pod needs a value"},
-                                                      {{"--pod", "a", "--pod", "b"}, "twice"},
-                                                      {{"--pod", "../x"}, "invalid Pod name"},
-                                                      {{"--ready-fd", "x"}, "--ready-fd"},
-                                                      {{"--ready-fd", "-1"}, "--ready-fd"},
-                                                      {{"--manifest", "m", "--profile", "p"}, "exclude"},
-                                                      {{"--spawn-config-fd", "3", "--spawn-config-json", "{}"}, "exclude"},
-                                                      {{"--require-pod-state"}, "requires --pod"}}) {
+  for (auto const& [words, named] :
+       std::vector<Case>{{{"--adopt"}, "--adopt requires --callback"},
+                         {{"--callback", "/s"}, "--callback requires --adopt"},
+                         {{"--project", "/p"}, "--project is no longer supported"},
+                         {{"--overlay", "x"}, "--overlay"},
+                         {{"stray"}, "stray"},
+                         {{"--pod"}, "--pod needs a value"},
+                         {{"--pod="}, "--pod needs a value"},
+                         {{"--pod", "a", "--pod", "b"}, "twice"},
+                         {{"--pod", "../x"}, "invalid Pod name"},
+                         {{"--ready-fd", "x"}, "--ready-fd"},
+                         {{"--ready-fd", "-1"}, "--ready-fd"},
+                         {{"--manifest", "m", "--profile", "p"}, "exclude"},
+                         {{"--spawn-config-fd", "3", "--spawn-config-json", "{}"}, "exclude"},
+                         {{"--require-pod-state"}, "requires --pod"}}) {
     auto options = parse_pod_options(words);
     ASSERT_FALSE(options.has_value()) << named;
     EXPECT_EQ(options.error().code, Code::InvalidArgument);

@@ -24,15 +24,19 @@ constexpr std::string_view kOwnPrefix = "INSOMNIA_API_KEY_";
 
 std::string_view grade_name(Grade grade) {
   switch (grade) {
-    case Grade::Good: return "ok";
-    case Grade::Warning: return "warning";
-    case Grade::Bad: return "bad";
+    case Grade::Good:
+      return "ok";
+    case Grade::Warning:
+      return "warning";
+    case Grade::Bad:
+      return "bad";
   }
   return "bad";
 }
 
 bool any_bad(std::vector<Finding> const& findings) {
-  return std::any_of(findings.begin(), findings.end(), [](Finding const& finding) { return finding.grade == Grade::Bad; });
+  return std::any_of(findings.begin(), findings.end(),
+                     [](Finding const& finding) { return finding.grade == Grade::Bad; });
 }
 
 }  // namespace
@@ -40,11 +44,15 @@ bool any_bad(std::vector<Finding> const& findings) {
 std::vector<Finding> key_findings(Environment const& environment) {
   Paths paths = Paths::resolve(environment);
   auto catalogue = llm::Catalogue::load(paths.config_dir);
-  if (!catalogue) return {{"model catalogue", Grade::Bad, catalogue.error().message, "correct or remove that file"}};
+  if (!catalogue)
+    return {{"model catalogue", Grade::Bad, catalogue.error().message, "correct or remove that file"}};
   std::vector<std::string> found;
   for (auto const& provider : catalogue->providers) {
     if (provider.auth_hint.kind == manifest::Auth::Kind::None) continue;
-    llm::ModelConfig model{.scheme = provider.scheme, .provider_id = provider.id, .base_url = provider.base_url, .auth = provider.auth_hint};
+    llm::ModelConfig model{.scheme = provider.scheme,
+                           .provider_id = provider.id,
+                           .base_url = provider.base_url,
+                           .auth = provider.auth_hint};
     auto key = llm::resolve_key(model, environment);
     if (!key || key->empty()) continue;
     std::string where;
@@ -72,7 +80,9 @@ Finding socket_path_finding(std::string const& runtime_dir) {
     return finding;
   }
   finding.grade = room >= 16 ? Grade::Warning : Grade::Bad;
-  finding.detail = room == 0 ? runtime_dir + " is too long for a socket" : "Pod names below " + runtime_dir + " may have at most " + std::to_string(room) + " characters";
+  finding.detail = room == 0 ? runtime_dir + " is too long for a socket"
+                             : "Pod names below " + runtime_dir + " may have at most " +
+                                   std::to_string(room) + " characters";
   finding.advice = "set INSOMNIA_RUNTIME_DIR to a shorter directory";
   return finding;
 }
@@ -83,8 +93,13 @@ std::string findings_text(std::vector<Finding> const& findings, bool colour) {
   std::string result;
   for (auto const& [subject, grade, detail, advice] : findings) {
     std::string mark = grade == Grade::Good ? "ok  " : grade == Grade::Warning ? "warn" : "BAD ";
-    if (colour) mark = (grade == Grade::Good ? "\x1b[32m" : grade == Grade::Warning ? "\x1b[33m" : "\x1b[31m") + mark + "\x1b[0m";
-    result += mark + "  " + subject + std::string(width - text::length(subject) + 2, ' ') + text::for_terminal(detail) + "\n";
+    if (colour)
+      mark = (grade == Grade::Good      ? "\x1b[32m"
+              : grade == Grade::Warning ? "\x1b[33m"
+                                        : "\x1b[31m") +
+             mark + "\x1b[0m";
+    result += mark + "  " + subject + std::string(width - text::length(subject) + 2, ' ') +
+              text::for_terminal(detail) + "\n";
     if (!advice.empty()) result += std::string(width + 8, ' ') + "→ " + text::for_terminal(advice) + "\n";
   }
   return result;
@@ -93,20 +108,26 @@ std::string findings_text(std::vector<Finding> const& findings, bool colour) {
 std::string findings_json(std::vector<Finding> const& findings) {
   boost::json::array list;
   for (auto const& [subject, grade, detail, advice] : findings) {
-    boost::json::object item{{"subject", subject}, {"grade", grade_name(grade)}, {"detail", text::to_utf8(detail)}};
+    boost::json::object item{
+        {"subject", subject}, {"grade", grade_name(grade)}, {"detail", text::to_utf8(detail)}};
     if (!advice.empty()) item["advice"] = advice;
     list.push_back(std::move(item));
   }
-  return json::dump_pretty(boost::json::object{{"version", version()}, {"ok", !any_bad(findings)}, {"findings", std::move(list)}}) + "\n";
+  return json::dump_pretty(boost::json::object{
+             {"version", version()}, {"ok", !any_bad(findings)}, {"findings", std::move(list)}}) +
+         "\n";
 }
 
 int examine_system(DoctorOptions const& options, Environment const& environment) {
   std::vector<Finding> findings{{"insomnia", Grade::Good, std::string(version()), ""}};
-  for (auto const& part : {kernel_findings(), library_findings(), directory_findings(environment), key_findings(environment)}) {
+  for (auto const& part :
+       {kernel_findings(), library_findings(), directory_findings(environment), key_findings(environment)}) {
     findings.insert(findings.end(), part.begin(), part.end());
   }
-  if (options.json) print(findings_json(findings));
-  else print(findings_text(findings, terminal_of(STDOUT_FILENO, environment).colour));
+  if (options.json)
+    print(findings_json(findings));
+  else
+    print(findings_text(findings, terminal_of(STDOUT_FILENO, environment).colour));
   return any_bad(findings) ? kFailed : kFinished;
 }
 

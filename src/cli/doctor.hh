@@ -23,8 +23,8 @@ struct Finding {
   friend bool operator==(Finding const&, Finding const&) = default;
 };
 
-/// Looks at the kernel, the libraries, the directories and the keys. Starts nothing and changes nothing. The exit code is kFailed when
-/// something is bad enough that Pods cannot run.
+/// Looks at the kernel, the libraries, the directories and the keys. Starts nothing and changes nothing. The
+/// exit code is kFailed when something is bad enough that Pods cannot run.
 int examine_system(DoctorOptions const& options, Environment const& environment);
 
 /// The findings as text or JSON. Pure.

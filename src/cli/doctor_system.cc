@@ -26,7 +26,8 @@ namespace {
 
 using Grade = Finding::Grade;
 
-/// Tries it in a child process: settings that forbid it are many (sysctl, AppArmor, seccomp), the outcome is one.
+/// Tries it in a child process: settings that forbid it are many (sysctl, AppArmor, seccomp), the outcome is
+/// one.
 int try_user_namespace() {
   pid_t pid = ::fork();
   if (pid < 0) return errno;
@@ -41,7 +42,8 @@ Finding user_namespaces() {
   int error = try_user_namespace();
   if (error == 0) return {"user namespaces", Grade::Good, "allowed", ""};
   return {"user namespaces", Grade::Warning, std::string("refused: ") + std::strerror(error),
-          "Pods fall back to Landlock; to allow them see sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone and "
+          "Pods fall back to Landlock; to allow them see sysctl user.max_user_namespaces, "
+          "kernel.unprivileged_userns_clone and "
           "kernel.apparmor_restrict_unprivileged_userns"};
 }
 
@@ -56,21 +58,25 @@ Finding landlock() {
 
 Finding cgroups() {
   struct statfs info{};
-  if (::statfs("/sys/fs/cgroup", &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC) return {"cgroup v2", Grade::Good, "mounted", ""};
-  return {"cgroup v2", Grade::Warning, "not mounted at /sys/fs/cgroup", "limits on memory and processes are not available"};
+  if (::statfs("/sys/fs/cgroup", &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC)
+    return {"cgroup v2", Grade::Good, "mounted", ""};
+  return {"cgroup v2", Grade::Warning, "not mounted at /sys/fs/cgroup",
+          "limits on memory and processes are not available"};
 }
 
 Finding pidfds() {
   UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
   if (fd) return {"pidfd", Grade::Good, "available", ""};
-  return {"pidfd", Grade::Bad, std::string("not available: ") + std::strerror(errno), "Pods need Linux 5.3 or newer"};
+  return {"pidfd", Grade::Bad, std::string("not available: ") + std::strerror(errno),
+          "Pods need Linux 5.3 or newer"};
 }
 
 Finding curl() {
   // Not closed again: what it set up for itself cannot be taken down, and this process ends soon.
   void* library = ::dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    return {"libcurl", Grade::Warning, "libcurl.so.4 was not found", "install it (Debian, Ubuntu: libcurl4); models behind HTTP need it"};
+    return {"libcurl", Grade::Warning, "libcurl.so.4 was not found",
+            "install it (Debian, Ubuntu: libcurl4); models behind HTTP need it"};
   }
   auto version = reinterpret_cast<char* (*)()>(::dlsym(library, "curl_version"));
   if (version == nullptr) {
@@ -78,7 +84,8 @@ Finding curl() {
   }
   Dl_info where{};
   std::string detail = version();
-  if (::dladdr(reinterpret_cast<void*>(version), &where) != 0 && where.dli_fname != nullptr) detail += ", " + std::string(where.dli_fname);
+  if (::dladdr(reinterpret_cast<void*>(version), &where) != 0 && where.dli_fname != nullptr)
+    detail += ", " + std::string(where.dli_fname);
   return {"libcurl", Grade::Good, std::move(detail), ""};
 }
 
@@ -90,13 +97,15 @@ std::string nearest_existing(std::string path) {
 
 Finding directory(std::string subject, std::string const& path, std::string const& variable, bool needed) {
   if (path.empty()) {
-    return {std::move(subject), needed ? Grade::Bad : Grade::Warning, "not known: HOME is not set", "set HOME or " + variable};
+    return {std::move(subject), needed ? Grade::Bad : Grade::Warning, "not known: HOME is not set",
+            "set HOME or " + variable};
   }
   std::string existing = nearest_existing(path);
   struct stat info{};
   bool is_directory = ::stat(existing.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
   if (!is_directory || ::access(existing.c_str(), W_OK | X_OK) != 0) {
-    return {std::move(subject), needed ? Grade::Bad : Grade::Warning, path + ": " + existing + (is_directory ? " is not writable" : " is not a directory"),
+    return {std::move(subject), needed ? Grade::Bad : Grade::Warning,
+            path + ": " + existing + (is_directory ? " is not writable" : " is not a directory"),
             "correct it or set " + variable};
   }
   return {std::move(subject), Grade::Good, path + (existing == path ? "" : " (will be made)"), ""};
@@ -106,25 +115,36 @@ std::string network_file_system(std::string const& path) {
   struct statfs info{};
   if (::statfs(path.c_str(), &info) != 0) return "";
   switch (static_cast<uint32_t>(info.f_type)) {
-    case 0x6969: return "NFS";
+    case 0x6969:
+      return "NFS";
     case 0x517B:
     case 0xFE534D42:
-    case 0xFF534D42: return "SMB";
-    case 0x01021997: return "9p";
-    case 0x5346414F: return "AFS";
-    case 0x00C36400: return "Ceph";
-    case 0x73757245: return "Coda";
-    case 0x01161970: return "GFS2";
-    case 0x7461636F: return "OCFS2";
-    case 0x0BD00BD0: return "Lustre";
-    default: return "";
+    case 0xFF534D42:
+      return "SMB";
+    case 0x01021997:
+      return "9p";
+    case 0x5346414F:
+      return "AFS";
+    case 0x00C36400:
+      return "Ceph";
+    case 0x73757245:
+      return "Coda";
+    case 0x01161970:
+      return "GFS2";
+    case 0x7461636F:
+      return "OCFS2";
+    case 0x0BD00BD0:
+      return "Lustre";
+    default:
+      return "";
   }
 }
 
 Finding registry_finding(Paths const& paths) {
   auto rows = live_pods(paths);
   if (!rows) return {"registry", Grade::Bad, rows.error().message, "see `insomnia help`"};
-  return {"registry", Grade::Good, std::to_string(rows->size()) + (rows->size() == 1 ? " Pod is alive" : " Pods are alive"), ""};
+  return {"registry", Grade::Good,
+          std::to_string(rows->size()) + (rows->size() == 1 ? " Pod is alive" : " Pods are alive"), ""};
 }
 
 }  // namespace
@@ -133,10 +153,15 @@ std::vector<Finding> kernel_findings() {
   utsname name{};
   ::uname(&name);
   return {{"kernel", Grade::Good, std::string(name.sysname) + " " + name.release + " " + name.machine, ""},
-          pidfds(), user_namespaces(), landlock(), cgroups()};
+          pidfds(),
+          user_namespaces(),
+          landlock(),
+          cgroups()};
 }
 
-std::vector<Finding> library_findings() { return {curl(), {"SQLite", Grade::Good, ::sqlite3_libversion(), ""}}; }
+std::vector<Finding> library_findings() {
+  return {curl(), {"SQLite", Grade::Good, ::sqlite3_libversion(), ""}};
+}
 
 std::vector<Finding> directory_findings(Environment const& environment) {
   Paths paths = Paths::resolve(environment);
@@ -145,8 +170,11 @@ std::vector<Finding> directory_findings(Environment const& environment) {
                                 directory("runtime", paths.runtime_dir, "INSOMNIA_RUNTIME_DIR", true)};
   if (paths.runtime_dir.empty()) return findings;
   if (std::string kind = network_file_system(nearest_existing(paths.runtime_dir)); !kind.empty()) {
-    findings.push_back({"runtime", Grade::Bad, paths.runtime_dir + " is on a network file system (" + kind + "): locks and sockets do not work there",
-                        "set INSOMNIA_RUNTIME_DIR to a local directory, for example /tmp/insomnia-" + std::to_string(::getuid())});
+    findings.push_back({"runtime", Grade::Bad,
+                        paths.runtime_dir + " is on a network file system (" + kind +
+                            "): locks and sockets do not work there",
+                        "set INSOMNIA_RUNTIME_DIR to a local directory, for example /tmp/insomnia-" +
+                            std::to_string(::getuid())});
   }
   findings.push_back(socket_path_finding(paths.runtime_dir));
   if (findings[2].grade == Grade::Good) findings.push_back(registry_finding(paths));

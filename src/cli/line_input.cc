@@ -29,7 +29,8 @@ LineInput::LineInput(loop::EventLoop& loop, int fd, Handler handler)
         end();
       }) {
   if (can_be_watched(fd)) {
-    watcher_ = std::make_unique<loop::FdWatcher>(loop, fd, loop::FdWatcher::kRead, [this](uint32_t) { ready(); });
+    watcher_ =
+        std::make_unique<loop::FdWatcher>(loop, fd, loop::FdWatcher::kRead, [this](uint32_t) { ready(); });
   } else {
     begin_.start(0);
   }

@@ -8,8 +8,8 @@
 
 namespace insomnia::cli {
 
-/// Lines typed on a descriptor, on the loop; a file or /dev/null, which no loop can watch, is read ahead. Does not own the descriptor.
-/// Callbacks must not destroy it.
+/// Lines typed on a descriptor, on the loop; a file or /dev/null, which no loop can watch, is read ahead.
+/// Does not own the descriptor. Callbacks must not destroy it.
 class LineInput {
  public:
   struct Handler {

@@ -14,7 +14,8 @@ namespace insomnia::cli {
 Result<std::vector<registry::Allocation>> live_pods(Paths const& paths) {
   TRY(paths.require_runtime_dir());
   if (!io::exists(paths.registry_db())) return std::vector<registry::Allocation>{};
-  auto registry = TRY(registry::open_sqlite_registry(paths.registry_db(), registry::lock_liveness(paths.runtime_dir)));
+  auto registry =
+      TRY(registry::open_sqlite_registry(paths.registry_db(), registry::lock_liveness(paths.runtime_dir)));
   return registry->list();
 }
 
@@ -29,7 +30,8 @@ Result<registry::Allocation> find_live_pod(Paths const& paths, std::string const
   std::string message = "no Pod `" + name + "` is running; ";
   message += names.empty() ? "none is" : "running: " + text::join(names, ", ");
   if (io::exists(paths.pod_dir(name) + "/metadata.json")) {
-    message += "; its session is stored: `insomnia logs " + name + "` shows it, `insomnia run --name " + name + " …` continues it";
+    message += "; its session is stored: `insomnia logs " + name + "` shows it, `insomnia run --name " +
+               name + " …` continues it";
   }
   return fail(Code::NotFound, std::move(message));
 }
@@ -48,13 +50,15 @@ Result<std::optional<session::Location>> stored_session(Paths const& paths, std:
   TRY(paths.require_data_dir());
   auto state = TRY(pod::read_pod_state(paths, name));
   if (!state) {
-    return fail(Code::NotFound, "there is no Pod `" + name + "`, neither running nor stored in " + paths.pods_dir());
+    return fail(Code::NotFound,
+                "there is no Pod `" + name + "`, neither running nor stored in " + paths.pods_dir());
   }
   if (state->session_id.empty() || state->segment_id.empty()) return std::optional<session::Location>{};
   return std::optional(session::Location{state->session_id, state->segment_id});
 }
 
-std::vector<registry::Allocation> descendants(std::vector<registry::Allocation> const& rows, std::string const& pod_id) {
+std::vector<registry::Allocation> descendants(std::vector<registry::Allocation> const& rows,
+                                              std::string const& pod_id) {
   std::vector<registry::Allocation> result;
   std::vector<std::string> parents{pod_id};
   // Breadth first from the top; each row has one parent, so nothing comes twice.

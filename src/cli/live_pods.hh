@@ -11,19 +11,22 @@
 
 namespace insomnia::cli {
 
-/// All rows of the registry whose Pod is alive, ordered by name. No registry: none. Changes nothing but dead rows.
+/// All rows of the registry whose Pod is alive, ordered by name. No registry: none. Changes nothing but dead
+/// rows.
 Result<std::vector<registry::Allocation>> live_pods(Paths const& paths);
 
 /// The live Pod of that name. NotFound lists the live ones and says how to start it.
 Result<registry::Allocation> find_live_pod(Paths const& paths, std::string const& name);
 
-/// What a Pod says of itself in <runtime_dir>/<name>/status.json: idle, running, paused; "starting" while there is nothing.
+/// What a Pod says of itself in <runtime_dir>/<name>/status.json: idle, running, paused; "starting" while
+/// there is nothing.
 std::string pod_state(Paths const& paths, registry::Allocation const& row);
 
 /// Where the stored session of a Pod is; nothing when it has none yet. NotFound: no such Pod was ever stored.
 Result<std::optional<session::Location>> stored_session(Paths const& paths, std::string const& name);
 
 /// The rows of the Pod's descendants, deepest first.
-std::vector<registry::Allocation> descendants(std::vector<registry::Allocation> const& rows, std::string const& pod_id);
+std::vector<registry::Allocation> descendants(std::vector<registry::Allocation> const& rows,
+                                              std::string const& pod_id);
 
 }  // namespace insomnia::cli

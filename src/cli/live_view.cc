@@ -8,8 +8,8 @@
 
 namespace insomnia::cli {
 
-LiveView::LiveView(loop::EventLoop& loop, std::string const& pod_name, std::string const& socket_path, LiveViewOptions options,
-                   Output& output, Handler handler)
+LiveView::LiveView(loop::EventLoop& loop, std::string const& pod_name, std::string const& socket_path,
+                   LiveViewOptions options, Output& output, Handler handler)
     : options_(std::move(options)),
       output_(output),
       handler_(std::move(handler)),
@@ -24,7 +24,8 @@ LiveView::LiveView(loop::EventLoop& loop, std::string const& pod_name, std::stri
              .on_line =
                  [this](client::PodOrigin const& origin, std::string_view line) {
                    if (options_.quiet || !options_.json) return;
-                   write((origin.depth == 0 ? std::string(line) : with_pod_field(line, origin.pod_name)) + "\n");
+                   write((origin.depth == 0 ? std::string(line) : with_pod_field(line, origin.pod_name)) +
+                         "\n");
                  },
              .on_root_closed =
                  [this](Error const& error) {

@@ -28,10 +28,11 @@ class LiveView {
     std::function<void()> on_output_closed;
   };
 
-  LiveView(loop::EventLoop& loop, std::string const& pod_name, std::string const& socket_path, LiveViewOptions options, Output& output,
-           Handler handler);
+  LiveView(loop::EventLoop& loop, std::string const& pod_name, std::string const& socket_path,
+           LiveViewOptions options, Output& output, Handler handler);
 
   void send(wire::Method const& method) { tree_.send_to_root(method); }
+  void end_sending() { tree_.end_sending(); }
   bool flushed() const { return tree_.flushed(); }
   /// Ends what is open on the screen; `elapsed_ms`: adds the line with the totals.
   void finish(std::optional<int64_t> elapsed_ms);

@@ -25,7 +25,8 @@ int show_stored(LogsOptions const& options, Environment const& environment, Path
   auto loaded = session::load_segment(paths.sessions_dir(), **location);
   if (!loaded) return fail_with(loaded.error());
   if (loaded->torn_bytes > 0) {
-    print_note("the log ends in " + std::to_string(loaded->torn_bytes) + " bytes of a record that was never completed; they are left out");
+    print_note("the log ends in " + std::to_string(loaded->torn_bytes) +
+               " bytes of a record that was never completed; they are left out");
   }
   Output output(STDOUT_FILENO);
   if (options.json) {
@@ -53,7 +54,10 @@ int follow(LogsOptions const& options, Environment const& environment, registry:
   bool connected = false;
   bool shut_down = false;
   LiveView view(loop, pod.pod_name, pod.socket,
-                {.json = options.json, .follow_children = false, .render = render_options(environment, pod.workspace_root)}, output,
+                {.json = options.json,
+                 .follow_children = false,
+                 .render = render_options(environment, pod.workspace_root)},
+                output,
                 {.on_root_event =
                      [&](wire::Event const& event) {
                        connected = true;
@@ -86,7 +90,8 @@ int show_log(LogsOptions const& options, Environment const& environment) {
   auto live = live_pods(paths);
   if (!live) return fail_with(live.error());
   for (auto const& row : *live) {
-    if (row.pod_name == options.name && row.state == registry::AllocationState::Live) return follow(options, environment, row);
+    if (row.pod_name == options.name && row.state == registry::AllocationState::Live)
+      return follow(options, environment, row);
   }
   // Nobody writes to it: what is stored is all there is.
   return show_stored(options, environment, paths);

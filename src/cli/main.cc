@@ -58,14 +58,17 @@ int dispatch(std::vector<std::string> const& arguments) {
   // The helpers come first: they start often and must start fast.
   std::string_view first = arguments.empty() ? std::string_view() : std::string_view(arguments[0]);
   if (first == "hands") return tools::hands_main(kHelperSocket);
-  if (first == "lua" && arguments.size() > 1 && arguments[1] == "rehearsal") return profile::rehearsal_main(kHelperSocket);
+  if (first == "lua" && arguments.size() > 1 && arguments[1] == "rehearsal")
+    return profile::rehearsal_main(kHelperSocket);
   if (first == "pod") return run_pod({arguments.begin() + 1, arguments.end()});
 
   ParsedCommandLine parsed = parse_command_line(arguments);
   if (parsed.command) return run_command(*parsed.command);
   std::string text = parsed.text.ends_with('\n') ? parsed.text : parsed.text + "\n";
-  if (parsed.exit_code == kFinished) print(text);
-  else Output(STDERR_FILENO).write((arguments.empty() ? "" : "insomnia: ") + text);
+  if (parsed.exit_code == kFinished)
+    print(text);
+  else
+    Output(STDERR_FILENO).write((arguments.empty() ? "" : "insomnia: ") + text);
   return parsed.exit_code;
 }
 

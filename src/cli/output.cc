@@ -18,8 +18,11 @@ Terminal terminal_of(int fd, Environment const& environment) {
   if (!result.is_terminal) return result;
   result.colour = !environment.get("NO_COLOR") && environment.get("TERM").value_or("dumb") != "dumb";
   winsize size{};
-  if (::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) result.width = size.ws_col;
-  else result.width = static_cast<size_t>(std::strtoul(environment.get("COLUMNS").value_or("80").c_str(), nullptr, 10));
+  if (::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    result.width = size.ws_col;
+  else
+    result.width =
+        static_cast<size_t>(std::strtoul(environment.get("COLUMNS").value_or("80").c_str(), nullptr, 10));
   if (result.width < 20) result.width = 20;
   return result;
 }
@@ -48,7 +51,9 @@ void print_error(std::string_view message) {
   Output(STDERR_FILENO).write("insomnia: " + text::for_terminal(text::trim(message)) + "\n");
 }
 
-void print_note(std::string_view message) { Output(STDERR_FILENO).write(text::for_terminal(message) + "\n"); }
+void print_note(std::string_view message) {
+  Output(STDERR_FILENO).write(text::for_terminal(message) + "\n");
+}
 
 int fail_with(Error const& error) {
   print_error(error.message);

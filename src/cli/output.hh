@@ -16,7 +16,8 @@ struct Terminal {
 };
 Terminal terminal_of(int fd, Environment const& environment);
 
-/// Text for a descriptor, written at once. When the reader has gone (`| head`) it takes everything and writes nothing.
+/// Text for a descriptor, written at once. When the reader has gone (`| head`) it takes everything and writes
+/// nothing.
 class Output {
  public:
   explicit Output(int fd) : fd_(fd) {}

@@ -17,7 +17,8 @@ Result<std::optional<int>> descriptor(Words const& values, std::string const& op
   int number = -1;
   auto [end, error] = std::from_chars(it->second.data(), it->second.data() + it->second.size(), number);
   if (error != std::errc() || end != it->second.data() + it->second.size() || number < 0) {
-    return fail(Code::InvalidArgument, option + " takes the number of an open descriptor, not `" + it->second + "`");
+    return fail(Code::InvalidArgument,
+                option + " takes the number of an open descriptor, not `" + it->second + "`");
   }
   return std::optional(number);
 }
@@ -29,13 +30,17 @@ Result<void> check(pod::PodOptions const& options) {
     return {};
   };
   TRY(exclude(!options.manifest_path.empty() && !options.profile.empty(), "--manifest and --profile"));
-  TRY(exclude(options.spawn_config_fd && !options.spawn_config_json.empty(), "--spawn-config-fd and --spawn-config-json"));
+  TRY(exclude(options.spawn_config_fd && !options.spawn_config_json.empty(),
+              "--spawn-config-fd and --spawn-config-json"));
   TRY(exclude(spawn_config && !options.manifest_path.empty(), "a spawn config and --manifest"));
   TRY(exclude(spawn_config && !options.profile.empty(), "a spawn config and --profile"));
   TRY(exclude(options.adopt && options.require_pod_state, "--adopt and --require-pod-state"));
-  if (options.adopt && options.callback.empty()) return fail(Code::InvalidArgument, "--adopt requires --callback");
-  if (!options.adopt && !options.callback.empty()) return fail(Code::InvalidArgument, "--callback requires --adopt");
-  if (options.require_pod_state && options.name.empty()) return fail(Code::InvalidArgument, "--require-pod-state requires --pod");
+  if (options.adopt && options.callback.empty())
+    return fail(Code::InvalidArgument, "--adopt requires --callback");
+  if (!options.adopt && !options.callback.empty())
+    return fail(Code::InvalidArgument, "--callback requires --adopt");
+  if (options.require_pod_state && options.name.empty())
+    return fail(Code::InvalidArgument, "--require-pod-state requires --pod");
   if (!options.name.empty()) TRY(check_pod_name(options.name));
   return {};
 }
@@ -44,20 +49,24 @@ Result<void> check(pod::PodOptions const& options) {
 
 Result<pod::PodOptions> parse_pod_options(std::vector<std::string> const& arguments) {
   pod::PodOptions options;
-  std::map<std::string, std::string*, std::less<>> const texts{{"--pod", &options.name},
-                                                               {"--manifest", &options.manifest_path},
-                                                               {"--profile", &options.profile},
-                                                               {"--model", &options.model},
-                                                               {"--workspace", &options.workspace},
-                                                               {"--callback", &options.callback},
-                                                               {"--spawn-config-json", &options.spawn_config_json}};
-  std::map<std::string, bool*, std::less<>> const flags{{"--adopt", &options.adopt}, {"--require-pod-state", &options.require_pod_state}};
+  std::map<std::string, std::string*, std::less<>> const texts{
+      {"--pod", &options.name},
+      {"--manifest", &options.manifest_path},
+      {"--profile", &options.profile},
+      {"--model", &options.model},
+      {"--workspace", &options.workspace},
+      {"--callback", &options.callback},
+      {"--spawn-config-json", &options.spawn_config_json}};
+  std::map<std::string, bool*, std::less<>> const flags{{"--adopt", &options.adopt},
+                                                        {"--require-pod-state", &options.require_pod_state}};
   Words values;
   for (size_t i = 0; i < arguments.size(); ++i) {
     std::string option = arguments[i].substr(0, arguments[i].find('='));
     bool inline_value = option.size() < arguments[i].size();
     if (option == "--project") {
-      return fail(Code::InvalidArgument, "--project is no longer supported; name the file with --manifest or a profile with --profile");
+      return fail(
+          Code::InvalidArgument,
+          "--project is no longer supported; name the file with --manifest or a profile with --profile");
     }
     if (auto flag = flags.find(option); flag != flags.end() && !inline_value) {
       *flag->second = true;
@@ -66,7 +75,8 @@ Result<pod::PodOptions> parse_pod_options(std::vector<std::string> const& argume
     bool known = texts.contains(option) || option == "--spawn-config-fd" || option == "--ready-fd";
     if (!known) return fail(Code::InvalidArgument, "unexpected argument `" + arguments[i] + "`");
     if (values.contains(option)) return fail(Code::InvalidArgument, option + " is given twice");
-    if (!inline_value && i + 1 == arguments.size()) return fail(Code::InvalidArgument, option + " needs a value");
+    if (!inline_value && i + 1 == arguments.size())
+      return fail(Code::InvalidArgument, option + " needs a value");
     values[option] = inline_value ? arguments[i].substr(option.size() + 1) : arguments[++i];
     if (values[option].empty()) return fail(Code::InvalidArgument, option + " needs a value");
   }
@@ -82,7 +92,8 @@ Result<pod::PodOptions> parse_pod_options(std::vector<std::string> const& argume
 std::string pod_usage() {
   return "Usage: insomnia pod [OPTIONS]\n"
          "\n"
-         "Runs one Pod in this process until it is told to end. `insomnia run` and the tool SpawnPod start Pods this way; people rarely do.\n"
+         "Runs one Pod in this process until it is told to end. `insomnia run` and the tool SpawnPod start "
+         "Pods this way; people rarely do.\n"
          "\n"
          "  --pod NAME               its name; stored state of that name is continued\n"
          "  --require-pod-state      fail when there is no stored state\n"

@@ -22,9 +22,11 @@ Result<std::optional<PodProcess>> PodProcess::find(Paths const& paths, registry:
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, holder->pid, 0)));
   if (!pidfd) {
     if (errno == ESRCH) return std::optional<PodProcess>();
-    return fail_errno("watch process " + std::to_string(holder->pid) + " of Pod `" + row.pod_name + "`", errno);
+    return fail_errno("watch process " + std::to_string(holder->pid) + " of Pod `" + row.pod_name + "`",
+                      errno);
   }
-  // It may have ended, and its pid been given away, between the two steps: it still holds its lock, or it was not this one.
+  // It may have ended, and its pid been given away, between the two steps: it still holds its lock, or it was
+  // not this one.
   auto again = TRY(registry::lock_holder(paths.pod_lock(row.pod_name)));
   if (!is_this(again) || again->pid != holder->pid) return std::optional<PodProcess>();
   return std::optional<PodProcess>(PodProcess(row.pod_name, holder->pid, std::move(pidfd)));
@@ -49,7 +51,8 @@ void PodProcess::signal(int signal_number) const {
 
 void PodProcess::kill_group() const {
   if (wait(0)) return;
-  // A Pod leads its process group. The group's number is its pid, which stays taken while the Pod or any member lives.
+  // A Pod leads its process group. The group's number is its pid, which stays taken while the Pod or any
+  // member lives.
   if (::getpgid(pid_) == pid_) ::kill(-pid_, SIGKILL);
   signal(SIGKILL);
 }

@@ -12,8 +12,8 @@
 
 namespace insomnia::cli {
 
-/// A Pod's process that is not our child, held through a pidfd: signals reach it or nobody, never another process that was given its
-/// pid. Passive.
+/// A Pod's process that is not our child, held through a pidfd: signals reach it or nobody, never another
+/// process that was given its pid. Passive.
 class PodProcess {
  public:
   /// The process that holds the row's lock now; nothing when none does.
@@ -30,7 +30,8 @@ class PodProcess {
   pid_t pid() const { return pid_; }
 
  private:
-  PodProcess(std::string name, pid_t pid, UniqueFd pidfd) : name_(std::move(name)), pid_(pid), pidfd_(std::move(pidfd)) {}
+  PodProcess(std::string name, pid_t pid, UniqueFd pidfd)
+      : name_(std::move(name)), pid_(pid), pidfd_(std::move(pidfd)) {}
   std::string name_;
   pid_t pid_;
   UniqueFd pidfd_;

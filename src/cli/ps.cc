@@ -9,8 +9,8 @@
 #include "base/clock.hh"
 #include "base/json.hh"
 #include "base/paths.hh"
-#include "cli/live_pods.hh"
 #include "cli/exit_code.hh"
+#include "cli/live_pods.hh"
 #include "cli/output.hh"
 #include "cli/table.hh"
 #include "scope/scope.hh"
@@ -20,12 +20,14 @@ namespace {
 
 constexpr size_t kScopeColumn = 40;
 
-void add_below(std::string const& parent, size_t depth, std::multimap<std::string, PodRow> const& by_parent, std::vector<PodRow>& result) {
+void add_below(std::string const& parent, size_t depth, std::multimap<std::string, PodRow> const& by_parent,
+               std::vector<PodRow>& result) {
   auto [first, last] = by_parent.equal_range(parent);
   for (auto it = first; it != last; ++it) {
     result.push_back(it->second);
     result.back().depth = depth;
-    if (!it->second.row.pod_id.empty() && depth < 64) add_below(it->second.row.pod_id, depth + 1, by_parent, result);
+    if (!it->second.row.pod_id.empty() && depth < 64)
+      add_below(it->second.row.pod_id, depth + 1, by_parent, result);
   }
 }
 
@@ -42,11 +44,14 @@ boost::json::array rules_json(std::vector<scope::ScopeRule> const& rules) {
 }  // namespace
 
 std::vector<PodRow> order_rows(std::vector<PodRow> rows, bool tree) {
-  std::sort(rows.begin(), rows.end(), [](PodRow const& a, PodRow const& b) { return a.row.pod_name < b.row.pod_name; });
+  std::sort(rows.begin(), rows.end(),
+            [](PodRow const& a, PodRow const& b) { return a.row.pod_name < b.row.pod_name; });
   if (!tree) return rows;
   std::multimap<std::string, PodRow> by_parent;
   for (auto const& row : rows) {
-    bool parent_lives = std::any_of(rows.begin(), rows.end(), [&](PodRow const& other) { return other.row.pod_id == row.row.delegated_from; });
+    bool parent_lives = std::any_of(rows.begin(), rows.end(), [&](PodRow const& other) {
+      return other.row.pod_id == row.row.delegated_from;
+    });
     by_parent.emplace(parent_lives ? row.row.delegated_from : "", row);
   }
   std::vector<PodRow> result;
@@ -60,7 +65,8 @@ std::string pod_table(std::vector<PodRow> const& rows, int64_t now_ms, size_t wi
     std::string name = std::string(2 * depth, ' ') + safe_line(row.pod_name, 64);
     cells.push_back({std::move(name), safe_line(state, 20), row.pid > 0 ? std::to_string(row.pid) : "-",
                      row.since_ms > 0 ? short_duration(now_ms - row.since_ms) : "-",
-                     safe_line(scope::describe_rules(row.scope_allow), width > 0 ? kScopeColumn : 0), safe_line(row.task, 0)});
+                     safe_line(scope::describe_rules(row.scope_allow), width > 0 ? kScopeColumn : 0),
+                     safe_line(row.task, 0)});
   }
   return format_table({"NAME", "STATE", "PID", "SINCE", "SCOPE", "TASK"}, cells, width);
 }
@@ -70,13 +76,16 @@ std::string pod_list_json(std::vector<PodRow> const& rows) {
   for (auto const& [row, state, depth] : rows) names[row.pod_id] = row.pod_name;
   boost::json::array list;
   for (auto const& [row, state, depth] : rows) {
-    boost::json::object item{{"pod_name", row.pod_name}, {"pod_id", row.pod_id}, {"instance_id", row.instance_id},
-                             {"state", state},           {"pid", row.pid},       {"since_ms", row.since_ms}};
-    item["parent"] = names.contains(row.delegated_from) ? boost::json::value(names[row.delegated_from]) : boost::json::value(nullptr);
+    boost::json::object item{
+        {"pod_name", row.pod_name}, {"pod_id", row.pod_id}, {"instance_id", row.instance_id},
+        {"state", state},           {"pid", row.pid},       {"since_ms", row.since_ms}};
+    item["parent"] = names.contains(row.delegated_from) ? boost::json::value(names[row.delegated_from])
+                                                        : boost::json::value(nullptr);
     item["socket"] = row.socket;
     item["workspace_root"] = row.workspace_root;
     item["task"] = row.task;
-    item["scope"] = boost::json::object{{"allow", rules_json(row.scope_allow)}, {"deny", rules_json(row.scope_deny)}};
+    item["scope"] =
+        boost::json::object{{"allow", rules_json(row.scope_allow)}, {"deny", rules_json(row.scope_deny)}};
     list.push_back(std::move(item));
   }
   return json::dump_pretty(list) + "\n";

@@ -72,10 +72,12 @@ int read_answer(ReadOptions const& options, Environment const& environment) {
   auto session = load(paths, options.name);
   if (!session) return fail_with(session.error());
   auto texts = assistant_texts(session->entries);
-  if (texts.size() > options.last) texts.erase(texts.begin(), texts.end() - static_cast<std::ptrdiff_t>(options.last));
+  if (texts.size() > options.last)
+    texts.erase(texts.begin(), texts.end() - static_cast<std::ptrdiff_t>(options.last));
   if (options.json) {
     boost::json::array list(texts.begin(), texts.end());
-    boost::json::object object{{"pod_name", options.name}, {"state", session->state}, {"texts", std::move(list)}};
+    boost::json::object object{
+        {"pod_name", options.name}, {"state", session->state}, {"texts", std::move(list)}};
     return print(json::dump(object) + "\n");
   }
   if (texts.empty()) {

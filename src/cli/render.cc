@@ -69,33 +69,43 @@ void Renderer::take(client::PodOrigin const& origin, wire::Event const& event) {
             totals_.cached_tokens += body.cache_read_input_tokens.value_or(0);
           },
           [&](wire::LlmRetryEvent const& body) {
-            say(Style::Yellow, "↻ the model call failed (" + (body.status ? "HTTP " + std::to_string(*body.status) + ": " : "") +
-                                   body.error + "), attempt " + std::to_string(body.failed_attempt + 1) + " of " +
-                                   std::to_string(body.max_attempts) + " in " + short_duration(static_cast<int64_t>(body.wait_ms)));
+            say(Style::Yellow, "↻ the model call failed (" +
+                                   (body.status ? "HTTP " + std::to_string(*body.status) + ": " : "") +
+                                   body.error + "), attempt " + std::to_string(body.failed_attempt + 1) +
+                                   " of " + std::to_string(body.max_attempts) + " in " +
+                                   short_duration(static_cast<int64_t>(body.wait_ms)));
           },
           [&](wire::LlmContinuationEvent const& body) {
-            say(Style::Yellow, "↻ the answer broke off (" + body.reason + "), continuing (" + std::to_string(body.attempt) + " of " +
-                                   std::to_string(body.max_attempts) + ")");
+            say(Style::Yellow, "↻ the answer broke off (" + body.reason + "), continuing (" +
+                                   std::to_string(body.attempt) + " of " + std::to_string(body.max_attempts) +
+                                   ")");
           },
           [&](wire::SystemItemEvent const& body) {
             // A live item comes as JSON of the item alone; in the log it is wrapped in a record.
             auto entry = wire::decode_log_entry(R"({"kind":"system_item","ts":0,"item":)" + body.item + "}");
             if (!entry) return;
-            if (auto const* record = std::get_if<wire::SystemItemRecord>(&entry->record)) system_said(origin, record->item);
+            if (auto const* record = std::get_if<wire::SystemItemRecord>(&entry->record))
+              system_said(origin, record->item);
           },
           [&](wire::RunEndEvent const& body) { run_ended(origin, body.result); },
           [&](wire::ErrorEvent const& body) { say(Style::Red, "✗ " + body.code + ": " + body.message); },
           [&](wire::AlertEvent const& body) {
-            say(body.level == "error" ? Style::Red : Style::Yellow, "! " + body.message + " (" + body.source + ")");
+            say(body.level == "error" ? Style::Red : Style::Yellow,
+                "! " + body.message + " (" + body.source + ")");
           },
           [&](wire::CompactStartEvent const&) { say(Style::Dim, "∷ compacting the conversation"); },
           [&](wire::CompactDoneEvent const&) { say(Style::Dim, "∷ the conversation was compacted"); },
-          [&](wire::CompactFailedEvent const& body) { say(Style::Yellow, "! compaction failed: " + body.error); },
+          [&](wire::CompactFailedEvent const& body) {
+            say(Style::Yellow, "! compaction failed: " + body.error);
+          },
           [&](wire::RewindAppliedEvent const& body) {
-            say(Style::Dim, "↶ the session was taken back by " + std::to_string(body.discarded_entries) + " entries");
+            say(Style::Dim,
+                "↶ the session was taken back by " + std::to_string(body.discarded_entries) + " entries");
           },
           [&](wire::ChildEvent const& body) { child_changed(origin, body.child); },
-          [&](wire::DisconnectEvent const& body) { say(Style::Yellow, "! the Pod closed this connection: " + body.reason); },
+          [&](wire::DisconnectEvent const& body) {
+            say(Style::Yellow, "! the Pod closed this connection: " + body.reason);
+          },
           [](auto const&) {},  // bookkeeping that a reader does not need, and kinds from the future
       },
       event.body);
@@ -103,7 +113,8 @@ void Renderer::take(client::PodOrigin const& origin, wire::Event const& event) {
 
 void Renderer::snapshot(client::PodOrigin const& origin, wire::SnapshotEvent const& snapshot) {
   PodView& pod = view(origin);
-  if (pod.known) return line(origin, Style::Yellow, "! connected again; what was said in between is not shown");
+  if (pod.known)
+    return line(origin, Style::Yellow, "! connected again; what was said in between is not shown");
   pod.known = true;
   if (origin.depth > 0 || options_.root_history) {
     size_t first = 0;
@@ -138,14 +149,16 @@ void Renderer::child_changed(client::PodOrigin const& origin, wire::ChildInfo co
   if (child.state == "paused") return line(place, Style::Yellow, "‖ paused");
   if (alive) return;
   end_child_line(place, pod);
-  line(place, child.state == "crashed" ? Style::Red : Style::Dim, child.state == "crashed" ? "✗ crashed" : "- ended");
+  line(place, child.state == "crashed" ? Style::Red : Style::Dim,
+       child.state == "crashed" ? "✗ crashed" : "- ended");
   pods_.erase(child.pod_name);
 }
 
 void Renderer::show_entry(client::PodOrigin const& origin, wire::LogEntry const& entry, bool count_usage) {
   std::visit(Overload{
                  [&](wire::SegmentStart const& record) {
-                   if (record.compacted_from) line(origin, Style::Dim, "∷ what was said before was compacted");
+                   if (record.compacted_from)
+                     line(origin, Style::Dim, "∷ what was said before was compacted");
                    for (auto const& item : record.history) show_item(origin, item);
                  },
                  [&](wire::UserInput const& record) { user_said(origin, record.segments); },
@@ -167,18 +180,23 @@ void Renderer::show_entry(client::PodOrigin const& origin, wire::LogEntry const&
 }
 
 void Renderer::show_item(client::PodOrigin const& origin, wire::Item const& item) {
-  std::visit(Overload{
-                 [&](wire::Message const& message) {
-                   if (message.role == wire::Role::Assistant) text_done(origin, wire::message_text(message));
-                   if (message.role == wire::Role::User) user_said(origin, wire::text_segments(wire::message_text(message)));
-                 },
-                 [&](wire::ToolCall const& call) { tool_call(origin, call.call_id, call.name, call.arguments); },
-                 [&](wire::ToolResult const& result) {
-                   tool_result(origin, {.id = result.call_id, .summary = result.summary, .output = result.content, .is_error = result.is_error});
-                 },
-                 [](wire::Reasoning const&) {},
-             },
-             item);
+  std::visit(
+      Overload{
+          [&](wire::Message const& message) {
+            if (message.role == wire::Role::Assistant) text_done(origin, wire::message_text(message));
+            if (message.role == wire::Role::User)
+              user_said(origin, wire::text_segments(wire::message_text(message)));
+          },
+          [&](wire::ToolCall const& call) { tool_call(origin, call.call_id, call.name, call.arguments); },
+          [&](wire::ToolResult const& result) {
+            tool_result(origin, {.id = result.call_id,
+                                 .summary = result.summary,
+                                 .output = result.content,
+                                 .is_error = result.is_error});
+          },
+          [](wire::Reasoning const&) {},
+      },
+      item);
 }
 
 void Renderer::user_said(client::PodOrigin const& origin, wire::Segments const& segments) {
@@ -261,7 +279,8 @@ void Renderer::end_root_line() {
   deferred_lines_ = 0;
 }
 
-void Renderer::tool_call(client::PodOrigin const& origin, std::string const& id, std::string_view name, std::string_view arguments) {
+void Renderer::tool_call(client::PodOrigin const& origin, std::string const& id, std::string_view name,
+                         std::string_view arguments) {
   std::string label = tool_label(name, arguments, options_.cwd);
   view(origin).calls[id] = label;
   line(origin, Style::Bold, "● " + label);
@@ -304,7 +323,8 @@ void Renderer::line(client::PodOrigin const& origin, Style style, std::string_vi
   } else {
     size_t width = options_.width > 0 ? options_.width : kGenerousWidth;
     size_t used = text::length(before) + indent;
-    shown = std::string(indent, ' ') + safe_line(content.substr(indent), std::max<size_t>(20, width > used ? width - used : 0));
+    shown = std::string(indent, ' ') +
+            safe_line(content.substr(indent), std::max<size_t>(20, width > used ? width - used : 0));
   }
   std::string text = (before.empty() ? "" : painted(Style::Dim, before)) + painted(style, shown) + "\n";
   if (root_line_open_ && origin.depth > 0 && deferred_lines_ < kMaxDeferred) {
@@ -325,12 +345,23 @@ std::string Renderer::prefix(client::PodOrigin const& origin) const {
 std::string Renderer::painted(Style style, std::string_view text) const {
   std::string_view code;
   switch (style) {
-    case Style::Plain: break;
-    case Style::Dim: code = "\x1b[2m"; break;
-    case Style::Red: code = "\x1b[31m"; break;
-    case Style::Green: code = "\x1b[32m"; break;
-    case Style::Yellow: code = "\x1b[33m"; break;
-    case Style::Bold: code = "\x1b[1m"; break;
+    case Style::Plain:
+      break;
+    case Style::Dim:
+      code = "\x1b[2m";
+      break;
+    case Style::Red:
+      code = "\x1b[31m";
+      break;
+    case Style::Green:
+      code = "\x1b[32m";
+      break;
+    case Style::Yellow:
+      code = "\x1b[33m";
+      break;
+    case Style::Bold:
+      code = "\x1b[1m";
+      break;
   }
   if (!options_.colour || code.empty() || text.empty()) return std::string(text);
   return std::string(code) + std::string(text) + "\x1b[0m";

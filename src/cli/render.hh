@@ -32,11 +32,12 @@ struct RunTotals {
   friend bool operator==(RunTotals const&, RunTotals const&) = default;
 };
 
-/// Turns the events of a Pod and its descendants into terminal text. Pure: events in, text out; nothing that a model or a file said
-/// reaches the terminal as an escape sequence.
+/// Turns the events of a Pod and its descendants into terminal text. Pure: events in, text out; nothing that
+/// a model or a file said reaches the terminal as an escape sequence.
 ///
-/// The root's text is passed on as it streams. Children's lines are whole lines with a prefix, indented by depth; while the root is in
-/// the middle of a line they wait for its end, but not for ever (kMaxDeferred lines).
+/// The root's text is passed on as it streams. Children's lines are whole lines with a prefix, indented by
+/// depth; while the root is in the middle of a line they wait for its end, but not for ever (kMaxDeferred
+/// lines).
 class Renderer {
  public:
   static constexpr size_t kMaxDeferred = 40;
@@ -57,11 +58,11 @@ class Renderer {
  private:
   enum class Style { Plain, Dim, Red, Green, Yellow, Bold };
   struct PodView {
-    std::string line;            ///< a child's unfinished line of text
-    bool text_streamed = false;  ///< deltas came since the last end of a text
-    bool text_begun = false;     ///< something visible of the present text was shown
-    bool known = false;          ///< its snapshot came
-    bool announced = false;      ///< its parent told of it while we listened
+    std::string line;                          ///< a child's unfinished line of text
+    bool text_streamed = false;                ///< deltas came since the last end of a text
+    bool text_begun = false;                   ///< something visible of the present text was shown
+    bool known = false;                        ///< its snapshot came
+    bool announced = false;                    ///< its parent told of it while we listened
     std::map<std::string, std::string> calls;  ///< open tool calls: id, label
   };
 
@@ -74,7 +75,8 @@ class Renderer {
   void system_said(client::PodOrigin const& origin, wire::SystemItem const& item);
   void text(client::PodOrigin const& origin, std::string_view text);
   void text_done(client::PodOrigin const& origin, std::string_view whole);
-  void tool_call(client::PodOrigin const& origin, std::string const& id, std::string_view name, std::string_view arguments);
+  void tool_call(client::PodOrigin const& origin, std::string const& id, std::string_view name,
+                 std::string_view arguments);
   void tool_result(client::PodOrigin const& origin, wire::ToolResultEvent const& result);
   void run_ended(client::PodOrigin const& origin, std::string_view result);
   /// One whole line of a Pod; `content` is made safe and cut to the width unless `whole`.

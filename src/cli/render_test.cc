@@ -26,7 +26,9 @@ wire::ToolCallDoneEvent read_call(std::string id, std::string const& path) {
   return {std::move(id), "Read", R"({"file_path":")" + path + "\"}"};
 }
 
-std::string log_line(wire::LogRecord record) { return wire::encode_log_entry({1, std::move(record)}); }
+std::string log_line(wire::LogRecord record) {
+  return wire::encode_log_entry({1, std::move(record)});
+}
 
 TEST(Renderer, TheRootsTextStreamsAsItComes) {
   Screen screen;
@@ -68,7 +70,10 @@ TEST(Renderer, ErrorsOfToolsShowTheirFirstLines) {
 
 TEST(Renderer, ChildrenAreIndentedByDepthWithTheirName) {
   Screen screen;
-  wire::ChildInfo kid{.pod_name = "fix-parser", .pod_id = "k", .state = "starting", .profile = "builtin:default",
+  wire::ChildInfo kid{.pod_name = "fix-parser",
+                      .pod_id = "k",
+                      .state = "starting",
+                      .profile = "builtin:default",
                       .scope = {{"/w/src", scope::Permission::Write, true}}};
   screen.on(kRoot, wire::ChildEvent{kid});
   kid.state = "running";
@@ -78,7 +83,9 @@ TEST(Renderer, ChildrenAreIndentedByDepthWithTheirName) {
       .on(kKid, wire::ToolResultEvent{"1", "Read 3 lines", {}, false})
       .on(kGrandkid, wire::TextDeltaEvent{"deep\nand unfini"});
   kid.state = "stopped";
-  screen.on(kGrandkid, wire::TextDeltaEvent{"shed"}).on(kGrandkid, wire::TextDoneEvent{"…"}).on(kRoot, wire::ChildEvent{kid});
+  screen.on(kGrandkid, wire::TextDeltaEvent{"shed"})
+      .on(kGrandkid, wire::TextDoneEvent{"…"})
+      .on(kRoot, wire::ChildEvent{kid});
   EXPECT_EQ(screen.end(),
             "  [fix-parser] + started, write:/w/src, profile builtin:default\n"
             "  [fix-parser] > Fix the parser please\n"
@@ -92,7 +99,9 @@ TEST(Renderer, ChildrenAreIndentedByDepthWithTheirName) {
 
 TEST(Renderer, ChildrenWaitForTheEndOfTheRootsLineButNotForEver) {
   Screen screen;
-  screen.on(kRoot, wire::TextDeltaEvent{"I am "}).on(kKid, wire::TextDoneEvent{"quick"}).on(kRoot, wire::TextDeltaEvent{"slow.\nMore"});
+  screen.on(kRoot, wire::TextDeltaEvent{"I am "})
+      .on(kKid, wire::TextDoneEvent{"quick"})
+      .on(kRoot, wire::TextDeltaEvent{"slow.\nMore"});
   EXPECT_EQ(screen.text, "I am slow.\n  [fix-parser] quick\nMore");
 
   Screen stuck;
@@ -122,7 +131,8 @@ TEST(Renderer, WhatHappenedToTheModelCallIsSaid) {
 
 TEST(Renderer, WhatChildrenReportIsShown) {
   Screen screen;
-  wire::SystemItem item{.kind = "pod_event", .body = "…", .event = wire::TurnEnded{"fix-parser", "Done.\nAll green.", 0}};
+  wire::SystemItem item{
+      .kind = "pod_event", .body = "…", .event = wire::TurnEnded{"fix-parser", "Done.\nAll green.", 0}};
   screen.on(kRoot, wire::SystemItemEvent{wire::encode_system_item(item)});
   EXPECT_TRUE(screen.text.starts_with("◂ ")) << screen.text;
   EXPECT_NE(screen.text.find("fix-parser"), std::string::npos);
@@ -131,7 +141,10 @@ TEST(Renderer, WhatChildrenReportIsShown) {
 
 TEST(Renderer, NothingThatAModelSaysReachesTheTerminalAsAnEscape) {
   Screen screen({.colour = false, .cwd = "/w"});
-  std::string const evil = "a\x1b]0;pwned\x07" "b\xc2\x9b" "2J\r";
+  std::string const evil =
+      "a\x1b]0;pwned\x07"
+      "b\xc2\x9b"
+      "2J\r";
   screen.on(kRoot, wire::TextDeltaEvent{evil})
       .on(kKid, wire::TextDoneEvent{evil})
       .on({"kid\x1b[2J", 1}, wire::TextDoneEvent{"x"})
@@ -164,12 +177,16 @@ TEST(Renderer, ToolLinesAreCutToTheWidthAndTextIsNot) {
 
 TEST(Renderer, ASnapshotShowsTheSessionSoFarAndWhatIsInFlight) {
   wire::SnapshotEvent snapshot;
-  snapshot.entries = {log_line(wire::SegmentStart{.session_id = "s"}), log_line(wire::Invoke{"user_send"}),
-                      log_line(wire::UserInput{wire::text_segments("hi"), {}}), "{damaged",
+  snapshot.entries = {log_line(wire::SegmentStart{.session_id = "s"}),
+                      log_line(wire::Invoke{"user_send"}),
+                      log_line(wire::UserInput{wire::text_segments("hi"), {}}),
+                      "{damaged",
                       log_line(wire::AssistantItem{wire::ToolCall{"1", "Read", R"({"file_path":"/w/a"})"}}),
                       log_line(wire::ToolResultRecord{{"1", "Read 1 line", "x", false}}),
-                      log_line(wire::AssistantItem{wire::assistant_message("Seen.")}), log_line(wire::RunErrored{true, "cut", {}})};
-  snapshot.in_flight = wire::InFlight{.text = "and n", .tool_calls = {{"2", "Read", R"({"file_path":"/w/b"})"}}};
+                      log_line(wire::AssistantItem{wire::assistant_message("Seen.")}),
+                      log_line(wire::RunErrored{true, "cut", {}})};
+  snapshot.in_flight =
+      wire::InFlight{.text = "and n", .tool_calls = {{"2", "Read", R"({"file_path":"/w/b"})"}}};
   Screen screen;
   screen.on(kRoot, snapshot);
   EXPECT_EQ(screen.text, "> hi\n● Read a\n  ⎿ Read 1 line\nSeen.\n✗ cut\nand n\n● Read b\n");
@@ -188,7 +205,8 @@ TEST(Renderer, ASnapshotShowsTheSessionSoFarAndWhatIsInFlight) {
 
 TEST(Renderer, TheUsersOwnTaskIsNotEchoedWhenNotWanted) {
   Screen screen({.echo_input = false});
-  screen.on(kRoot, wire::UserMessageEvent{wire::text_segments("go")}).on(kKid, wire::UserMessageEvent{wire::text_segments("task")});
+  screen.on(kRoot, wire::UserMessageEvent{wire::text_segments("go")})
+      .on(kKid, wire::UserMessageEvent{wire::text_segments("task")});
   EXPECT_EQ(screen.text, "  [fix-parser] > task\n");
 }
 
@@ -205,7 +223,8 @@ TEST(Renderer, TotalsCountAllPodsAndWhatAChildDidBeforeWeReachedIt) {
       .on(kRoot, wire::LlmCallStartEvent{0})
       .on(kRoot, wire::UsageEvent{12'000, 100, 9'000});
   EXPECT_EQ(screen.renderer.totals(), (RunTotals{13'500, 9'400, 170, 3, 1}));
-  EXPECT_EQ(screen.renderer.summary(12'340), "13.5k tokens in (9.4k cached), 170 out · 3 calls · 1 child · 12.3 s");
+  EXPECT_EQ(screen.renderer.summary(12'340),
+            "13.5k tokens in (9.4k cached), 170 out · 3 calls · 1 child · 12.3 s");
 }
 
 TEST(ToolLabel, ShowsWhatMatters) {
@@ -216,11 +235,13 @@ TEST(ToolLabel, ShowsWhatMatters) {
        {Case{"Read", R"({"file_path":"/w/src/a.cc","limit":3})", "Read src/a.cc"},
         Case{"Write", R"({"file_path":"/elsewhere/a","content":"…"})", "Write /elsewhere/a"},
         Case{"Read", R"({"file_path":"/wide/a"})", "Read /wide/a"},
-        Case{"Grep", R"({"pattern":"x+","path":"/w/src"})", "Grep x+ in src"}, Case{"Glob", R"({"pattern":"**/*.cc"})", "Glob **/*.cc"},
+        Case{"Grep", R"({"pattern":"x+","path":"/w/src"})", "Grep x+ in src"},
+        Case{"Glob", R"({"pattern":"**/*.cc"})", "Glob **/*.cc"},
         Case{"Bash", R"({"command":"make\n  all"})", "Bash make   all"},
         Case{"SpawnPod", R"({"name":"kid","task":"Do it","scope":[]})", "SpawnPod kid: Do it"},
         Case{"TaskUpdate", R"({"taskid":3,"status":"completed"})", "TaskUpdate 3 completed"},
-        Case{"Unheard", R"({"a":1})", R"(Unheard {"a":1})"}, Case{"TaskList", "{}", "TaskList"}, Case{"Read", "not json", "Read"}}) {
+        Case{"Unheard", R"({"a":1})", R"(Unheard {"a":1})"}, Case{"TaskList", "{}", "TaskList"},
+        Case{"Read", "not json", "Read"}}) {
     EXPECT_EQ(tool_label(tool, arguments, "/w"), label);
   }
 }

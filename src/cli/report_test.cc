@@ -1,7 +1,7 @@
-#include <gtest/gtest.h>
-#include <stdlib.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -26,7 +26,8 @@ namespace {
 TEST(Table, ColumnsAreAlignedAndTheLastIsCut) {
   EXPECT_EQ(format_table({"NAME", "TASK"}, {{"a", "short"}, {"longer", "0123456789ABCDEF"}, {"é", ""}}, 20),
             "NAME    TASK\na       short\nlonger  0123456789A…\né\n");
-  EXPECT_EQ(format_table({"N", "T"}, {{"a", std::string(30, 'x')}}, 0), "N  T\na  " + std::string(30, 'x') + "\n");
+  EXPECT_EQ(format_table({"N", "T"}, {{"a", std::string(30, 'x')}}, 0),
+            "N  T\na  " + std::string(30, 'x') + "\n");
 }
 
 TEST(Numbers, AreShort) {
@@ -70,7 +71,8 @@ PodRow row(std::string name, std::string parent = "") {
 }
 
 TEST(Ps, TheTreeShowsChildrenBelowTheirParents) {
-  auto rows = order_rows({row("z"), row("kid", "z"), row("a"), row("grandkid", "kid"), row("orphan", "gone")}, true);
+  auto rows =
+      order_rows({row("z"), row("kid", "z"), row("a"), row("grandkid", "kid"), row("orphan", "gone")}, true);
   EXPECT_EQ(pod_table(rows, 3'000, 0),
             "NAME          STATE  PID  SINCE  SCOPE     TASK\n"
             "a             idle   42   2.0 s  write:/w  Do it\n"
@@ -93,7 +95,8 @@ TEST(Ps, JsonNamesTheParent) {
 
 TEST(LivePods, DescendantsComeDeepestFirst) {
   std::vector<registry::Allocation> rows;
-  for (auto const& each : {row("z"), row("kid", "z"), row("grandkid", "kid"), row("other")}) rows.push_back(each.row);
+  for (auto const& each : {row("z"), row("kid", "z"), row("grandkid", "kid"), row("other")})
+    rows.push_back(each.row);
   auto below = descendants(rows, "id-z");
   ASSERT_EQ(below.size(), 2u);
   EXPECT_EQ(below[0].pod_name, "grandkid");
@@ -122,7 +125,8 @@ TEST(Read, TheModelsTextsAreFoundAlsoInCompactedHistory) {
   wire::SegmentStart start{.session_id = "s"};
   start.history = {wire::user_message("q"), wire::assistant_message("old")};
   EXPECT_EQ(assistant_texts({line(start), line(wire::UserInput{wire::text_segments("no"), {}}), "junk",
-                             line(wire::AssistantItem{wire::assistant_message("new")}), line(wire::AssistantItem{wire::assistant_message(" \n")}),
+                             line(wire::AssistantItem{wire::assistant_message("new")}),
+                             line(wire::AssistantItem{wire::assistant_message(" \n")}),
                              line(wire::AssistantItem{wire::ToolCall{"1", "Read", "{}"}})}),
             (std::vector<std::string>{"old", "new"}));
 }
@@ -141,12 +145,14 @@ TEST(Doctor, LooksAtThisSystemWithoutTouchingIt) {
   environment.set("INSOMNIA_HOME", root + "/home");
   environment.set("ANTHROPIC_API_KEY", "sk-very-secret");
   std::vector<Finding> all;
-  for (auto const& part : {kernel_findings(), library_findings(), directory_findings(environment), key_findings(environment)}) {
+  for (auto const& part :
+       {kernel_findings(), library_findings(), directory_findings(environment), key_findings(environment)}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   std::string const text = findings_text(all, false) + findings_json(all);
   EXPECT_EQ(text.find("sk-very-secret"), std::string::npos) << "names of keys, never values";
-  for (char const* subject : {"kernel", "user namespaces", "Landlock", "libcurl", "SQLite", "runtime", "socket path", "ANTHROPIC_API_KEY"}) {
+  for (char const* subject : {"kernel", "user namespaces", "Landlock", "libcurl", "SQLite", "runtime",
+                              "socket path", "ANTHROPIC_API_KEY"}) {
     EXPECT_NE(text.find(subject), std::string::npos) << subject;
   }
   EXPECT_FALSE(io::exists(root + "/home"));
@@ -158,7 +164,9 @@ TEST(Doctor, LooksAtThisSystemWithoutTouchingIt) {
   EXPECT_NE(lost[1].advice.find("INSOMNIA_DATA_DIR"), std::string::npos);
 }
 
-TEST(Version, ComesFromTheBuild) { EXPECT_FALSE(version().empty()); }
+TEST(Version, ComesFromTheBuild) {
+  EXPECT_FALSE(version().empty());
+}
 
 TEST(LineInput, PipesAndFilesGiveTheSameLines) {
   SystemClock clock;
@@ -173,7 +181,9 @@ TEST(LineInput, PipesAndFilesGiveTheSameLines) {
   ::lseek(file.get(), 0, SEEK_SET);
   for (int fd : {reader.get(), file.get()}) {
     std::vector<std::string> lines;
-    LineInput input(loop, fd, {.on_line = [&](std::string line) { lines.push_back(std::move(line)); }, .on_end = [&] { loop.stop(); }});
+    LineInput input(loop, fd,
+                    {.on_line = [&](std::string line) { lines.push_back(std::move(line)); },
+                     .on_end = [&] { loop.stop(); }});
     loop.run();
     EXPECT_EQ(lines, (std::vector<std::string>{"one", "two", "three"}));
   }

@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <set>
 
 #include "base/paths.hh"
+#include "base/text.hh"
 #include "base/uuid.hh"
 #include "cli/live_pods.hh"
 #include "cli/live_view.hh"
@@ -57,8 +59,10 @@ class RunSession {
     if (!options_.quiet) print_note(message);
   }
   std::string how_to_go_on() const {
-    return "  insomnia attach " + name_ + "             to go on (then /resume)\n  insomnia run --name " + name_ +
-           " \"…\"   to give it something else to do";
+    std::string attach = "  insomnia attach " + name_;
+    std::string run = "  insomnia run --name " + name_ + " \"…\"";
+    attach.resize(std::max(attach.size(), text::length(run)), ' ');
+    return attach + "   to go on (then /resume)\n" + run + "   to give it something else to do";
   }
 
   RunOptions const& options_;
@@ -91,7 +95,8 @@ class RunSession {
 
 Result<PreparedRun> RunSession::prepare() {
   for (auto const& row : TRY(live_pods(paths_))) taken_names_.insert(row.pod_name);
-  return prepare_run(options_, environment_, paths_, [this](std::string const& name) { return taken_names_.contains(name); });
+  return prepare_run(options_, environment_, paths_,
+                     [this](std::string const& name) { return taken_names_.contains(name); });
 }
 
 int RunSession::execute() {
@@ -107,7 +112,9 @@ int RunSession::execute() {
   launch_.reset();
   // What the descendants said last may still wait in their sockets.
   for (int i = 0; i < kLastTurns; ++i) loop_.run_once(0);
-  if (view_) view_->finish(tracker_.accepted() && !options_.detach ? std::optional(clock_.steady_ms() - started_ms_) : std::nullopt);
+  if (view_)
+    view_->finish(tracker_.accepted() && !options_.detach ? std::optional(clock_.steady_ms() - started_ms_)
+                                                          : std::nullopt);
   view_.reset();
   return exit_code_;
 }
@@ -141,12 +148,16 @@ void RunSession::on_launched(Result<pod::LaunchedPod> launched) {
   RenderOptions render = render_options(environment_, run_.hand_over.cwd);
   render.echo_input = false;
   render.root_history = false;
-  view_.emplace(loop_, name_, launched->socket_path,
-                LiveViewOptions{.json = options_.json, .quiet = options_.quiet || (options_.detach && !options_.json), .render = std::move(render), .observer = options_.observer},
-                output_,
-                LiveView::Handler{.on_root_event = [this](wire::Event const& event) { on_event(event); },
-                                  .on_root_closed = [this](Error const& error) { on_connection_closed(error); },
-                                  .on_output_closed = [this] { exit_with(kInterrupted, true); }});
+  view_.emplace(
+      loop_, name_, launched->socket_path,
+      LiveViewOptions{.json = options_.json,
+                      .quiet = options_.quiet || (options_.detach && !options_.json),
+                      .render = std::move(render),
+                      .observer = options_.observer},
+      output_,
+      LiveView::Handler{.on_root_event = [this](wire::Event const& event) { on_event(event); },
+                        .on_root_closed = [this](Error const& error) { on_connection_closed(error); },
+                        .on_output_closed = [this] { exit_with(kInterrupted, true); }});
   enter(Phase::Delivering, kAcceptLimitMs);
   send(wire::RunMethod{wire::text_segments(run_.task)}, run_id_);
 }
@@ -159,7 +170,9 @@ void RunSession::on_event(wire::Event const& event) {
     int code = fail_with(*tracker_.rejection());
     // A Pod that works on something (a continued one, say) is not ours to end.
     bool busy = tracker_.rejection()->code == Code::Conflict;
-    if (busy) note("it goes on with earlier work; `insomnia send " + name_ + " \"…\"` queues a message, `insomnia attach " + name_ + "` shows it");
+    if (busy)
+      note("it goes on with earlier work; `insomnia send " + name_ +
+           " \"…\"` queues a message, `insomnia attach " + name_ + "` shows it");
     return exit_with(busy ? static_cast<int>(kFailed) : code, busy);
   }
   if (!was_accepted && tracker_.accepted()) on_accepted();
@@ -186,7 +199,8 @@ void RunSession::on_accepted() {
   if (!options_.detach) return;
   if (!options_.json && !options_.quiet) {
     output_.write(name_ + "\n");
-    note(name_ + " works on it; `insomnia attach " + name_ + "` shows it, `insomnia stop " + name_ + " --tree` ends it");
+    note(name_ + " works on it; `insomnia attach " + name_ + "` shows it, `insomnia stop " + name_ +
+         " --tree` ends it");
   }
   exit_with(kFinished, true);
 }
@@ -194,8 +208,11 @@ void RunSession::on_accepted() {
 void RunSession::on_pause_answer(wire::Event const& event) {
   auto const* error = std::get_if<wire::ErrorEvent>(&event.body);
   if (error != nullptr && (event.id == pause_id_ || (!event.id && error->code == "not_running"))) {
-    note(name_ + " itself is not at work (its children may be) and cannot be paused; it goes on without this terminal.\n" +
-         "  insomnia attach " + name_ + "        to watch\n  insomnia stop " + name_ + " --tree   to end it and its children");
+    note(name_ +
+         " itself is not at work (its children may be) and cannot be paused; it goes on without this "
+         "terminal.\n" +
+         "  insomnia attach " + name_ + "        to watch\n  insomnia stop " + name_ +
+         " --tree   to end it and its children");
     return exit_with(kInterrupted, true);
   }
   if (tracker_.paused()) {
@@ -203,7 +220,8 @@ void RunSession::on_pause_answer(wire::Event const& event) {
     return exit_with(kInterrupted, true);
   }
   if (tracker_.settled()) {
-    note("the run had ended (" + tracker_.result().value_or("") + "); `insomnia run --name " + name_ + " \"…\"` continues the session");
+    note("the run had ended (" + tracker_.result().value_or("") + "); `insomnia run --name " + name_ +
+         " \"…\"` continues the session");
     exit_code_ = kInterrupted;
     enter(Phase::Ending, kEndLimitMs);
   }
@@ -220,22 +238,27 @@ void RunSession::on_connection_closed(Error const& error) {
   if (over_) return;
   closed_ = error;
   if (process_status_) return on_process_ended(*process_status_);
-  if (phase_ == Phase::Delivering || phase_ == Phase::Working || phase_ == Phase::Pausing) enter(Phase::Ending, kEndLimitMs);
+  if (phase_ == Phase::Delivering || phase_ == Phase::Working || phase_ == Phase::Pausing)
+    enter(Phase::Ending, kEndLimitMs);
 }
 
 void RunSession::on_process_ended(loop::ExitStatus status) {
   if (over_) return;
   process_status_ = status;
-  // What it said last is still in the socket; its end of the connection is closed, so this does not take long.
-  if (!closed_ && view_) return enter(phase_ == Phase::Stopping ? Phase::Stopping : Phase::Ending, kEndLimitMs);
+  // What it said last is still in the socket; its end of the connection is closed, so this does not take
+  // long.
+  if (!closed_ && view_)
+    return enter(phase_ == Phase::Stopping ? Phase::Stopping : Phase::Ending, kEndLimitMs);
   if (phase_ == Phase::Stopping || interrupts_ > 0) return exit_with(kInterrupted, false);
   if (tracker_.settled()) return exit_with(tracker_.exit_code(), false);
   if (tracker_.shut_down()) {
-    note(name_ + " was shut down before it was done; `insomnia run --name " + name_ + " \"…\"` continues the session");
+    note(name_ + " was shut down before it was done; `insomnia run --name " + name_ +
+         " \"…\"` continues the session");
     return exit_with(kInterrupted, false);
   }
-  print_error("Pod `" + name_ + "` ended unexpectedly (" + status.describe() + "); its session is kept: `insomnia logs " + name_ +
-              "` shows it, `insomnia run --name " + name_ + " \"…\"` continues it; see also " + paths_.pod_runtime_dir(name_) + "/stderr.log");
+  print_error("Pod `" + name_ + "` ended unexpectedly (" + status.describe() +
+              "); its session is kept: `insomnia logs " + name_ + "` shows it, `insomnia run --name " +
+              name_ + " \"…\"` continues it; see also " + paths_.pod_runtime_dir(name_) + "/stderr.log");
   exit_with(kFailed, false);
 }
 
@@ -262,7 +285,8 @@ void RunSession::on_signal(int signal) {
 void RunSession::on_deadline() {
   switch (phase_) {
     case Phase::Delivering:
-      print_error("Pod `" + name_ + "` did not accept the task within " + std::to_string(kAcceptLimitMs / 1000) + " s");
+      print_error("Pod `" + name_ + "` did not accept the task within " +
+                  std::to_string(kAcceptLimitMs / 1000) + " s");
       return exit_with(kFailed, false);
     case Phase::Pausing:
       note(name_ + " has not paused yet; it will when its present step ends.\n" + how_to_go_on());
@@ -279,8 +303,8 @@ void RunSession::on_deadline() {
         closed_ = Error{Code::Unavailable, "gone"};
         return on_process_ended(*process_status_);
       }
-      print_error("lost the connection to Pod `" + name_ + "`: " + (closed_ ? closed_->message : "") + "; it goes on without us: `insomnia attach " +
-                  name_ + "`");
+      print_error("lost the connection to Pod `" + name_ + "`: " + (closed_ ? closed_->message : "") +
+                  "; it goes on without us: `insomnia attach " + name_ + "`");
       return exit_with(kFailed, true);
     default:
       return;

@@ -52,26 +52,29 @@ Result<LoadedProfile> load_profile(std::string const& option) {
   auto selector = option.empty() ? profile::Selector{} : profile::parse_cli_selector(option);
   profile::ProfileSet profiles = profile::builtin_profiles();
   if (selector.kind == profile::Selector::Kind::Path) {
-    return fail(Code::Unsupported, "profile files cannot be used yet: " + selector.path +
-                                       "; write the settings as a manifest (TOML) and pass it with --manifest");
+    return fail(Code::Unsupported,
+                "profile files cannot be used yet: " + selector.path +
+                    "; write the settings as a manifest (TOML) and pass it with --manifest");
   }
   auto entry = profiles.select(selector);
   if (!entry) {
-    return std::unexpected(Error{entry.error().code, entry.error().message + "; profiles at hand: " + profiles.selector_list()});
+    return std::unexpected(
+        Error{entry.error().code, entry.error().message + "; profiles at hand: " + profiles.selector_list()});
   }
   return LoadedProfile{TRY(profiles.load(*entry)), entry->qualified_name()};
 }
 
 /// Fails before anything is started when the model is unknown or its key is missing.
-Result<void> check_model(manifest::ModelManifest const& model, Environment const& environment, Paths const& paths) {
+Result<void> check_model(manifest::ModelManifest const& model, Environment const& environment,
+                         Paths const& paths) {
   auto catalogue = TRY(llm::Catalogue::load(paths.config_dir));
   auto resolved = TRY(catalogue.resolve(model));
   TRY(llm::resolve_key(resolved, environment));
   return {};
 }
 
-/// Whether a stored Pod may stand for the one that the options describe. Its name and its model do not matter: the one is being
-/// chosen, the other can be chosen anew.
+/// Whether a stored Pod may stand for the one that the options describe. Its name and its model do not
+/// matter: the one is being chosen, the other can be chosen anew.
 bool same_settings(manifest::Config wanted, manifest::Config const& stored) {
   if (auto scope = scope::Scope::create(wanted.scope)) wanted.scope = scope->rules();
   wanted.pod_name = stored.pod_name;
@@ -83,15 +86,19 @@ Result<void> set_scope(manifest::Config& config, RunOptions const& options, std:
   if (!options.scope.empty()) config.scope.allow.clear();
   std::string here = TRY(io::current_directory());
   for (auto const& rule : options.scope) config.scope.allow.push_back(TRY(scope::parse_rule(rule, here)));
-  if (config.scope.allow.empty()) config.scope.allow.push_back({.target = cwd, .permission = scope::Permission::Write});
+  if (config.scope.allow.empty())
+    config.scope.allow.push_back({.target = cwd, .permission = scope::Permission::Write});
   return {};
 }
 
-/// The configuration of a new Pod by manifest, profile and flags; a name only if the manifest has one, the model may be missing.
+/// The configuration of a new Pod by manifest, profile and flags; a name only if the manifest has one, the
+/// model may be missing.
 Result<LoadedProfile> wanted_config(RunOptions const& options, std::string const& cwd) {
   LoadedProfile layer;
-  if (!options.manifest.empty()) layer = {TRY(read_manifest(options.manifest)), "manifest " + options.manifest};
-  else layer = TRY(load_profile(options.profile));
+  if (!options.manifest.empty())
+    layer = {TRY(read_manifest(options.manifest)), "manifest " + options.manifest};
+  else
+    layer = TRY(load_profile(options.profile));
   layer.config = manifest::merge(manifest::builtin_defaults(), layer.config);
   TRY(set_scope(layer.config, options, cwd));
   if (options.max_turns) layer.config.worker.max_turns = options.max_turns;
@@ -118,7 +125,9 @@ Result<void> check_run_options(RunOptions const& options) {
   if (!options.model.empty()) {
     auto slash = options.model.find('/');
     if (slash == 0 || slash == std::string::npos || slash + 1 == options.model.size()) {
-      return fail(Code::InvalidArgument, "--model takes provider/model, for example anthropic/claude-sonnet-4-6; got " + options.model);
+      return fail(
+          Code::InvalidArgument,
+          "--model takes provider/model, for example anthropic/claude-sonnet-4-6; got " + options.model);
     }
   }
   for (auto const& rule : options.scope) TRY(scope::parse_rule(rule, "/"));
@@ -132,28 +141,36 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
   std::string cwd = TRY(working_directory(options.cwd));
   auto [config, label] = TRY(wanted_config(options, cwd));
 
-  bool own_settings = !options.manifest.empty() || !options.profile.empty() || !options.scope.empty() || options.max_turns;
-  auto continues = [&](pod::PodState const& stored) { return !own_settings || same_settings(config, stored.config); };
+  bool own_settings =
+      !options.manifest.empty() || !options.profile.empty() || !options.scope.empty() || options.max_turns;
+  auto continues = [&](pod::PodState const& stored) {
+    return !own_settings || same_settings(config, stored.config);
+  };
   std::string name = options.name;
   if (!name.empty() && name_is_taken(name)) {
-    return fail(Code::AlreadyExists, "Pod `" + name + "` is running; `insomnia send " + name + " \"…\"` gives it more to do, `insomnia attach " +
-                                         name + "` shows it");
+    return fail(Code::AlreadyExists, "Pod `" + name + "` is running; `insomnia send " + name +
+                                         " \"…\"` gives it more to do, `insomnia attach " + name +
+                                         "` shows it");
   }
   if (name.empty()) {
-    name = free_name(config.pod_name.value_or(sanitize_pod_name(io::base_name(cwd), "pod")), [&](std::string const& candidate) {
-      if (name_is_taken(candidate)) return false;
-      auto stored = pod::read_pod_state(paths, candidate);
-      if (!stored) return false;  // what cannot be read is not continued by accident
-      return !*stored || (!(*stored)->parent && (*stored)->cwd == cwd && continues(**stored));
-    });
+    name =
+        free_name(config.pod_name.value_or(sanitize_pod_name(io::base_name(cwd), "pod")),
+                  [&](std::string const& candidate) {
+                    if (name_is_taken(candidate)) return false;
+                    auto stored = pod::read_pod_state(paths, candidate);
+                    if (!stored) return false;  // what cannot be read is not continued by accident
+                    return !*stored || (!(*stored)->parent && (*stored)->cwd == cwd && continues(**stored));
+                  });
   }
 
   PreparedRun result;
   config.pod_name = name;
   if (auto stored = TRY(pod::read_pod_state(paths, name))) {
     if (!continues(*stored)) {
-      return fail(Code::InvalidArgument, "Pod `" + name + "` is stored with other settings, and keeps them; leave out --scope, --manifest, "
-                                         "--profile and --max-turns to continue it, or choose another --name");
+      return fail(Code::InvalidArgument,
+                  "Pod `" + name +
+                      "` is stored with other settings, and keeps them; leave out --scope, --manifest, "
+                      "--profile and --max-turns to continue it, or choose another --name");
     }
     result.continuing = true;
     config = stored->config;
@@ -180,9 +197,12 @@ Error launch_failure(Error error) {
   if (error.code != Code::Unavailable) return error;
   // A process that ended tells why in words only, on its stderr.
   auto says = [&](std::string_view fragment) { return error.message.find(fragment) != std::string::npos; };
-  if (says("is taken by a live Pod") || says("stop that one first or use another name")) error.code = Code::AlreadyExists;
-  else if (says(" is refused: ")) error.code = Code::Conflict;
-  else if (says("is outside the Pod's scope") || says("is not within the scope")) error.code = Code::PermissionDenied;
+  if (says("is taken by a live Pod") || says("stop that one first or use another name"))
+    error.code = Code::AlreadyExists;
+  else if (says(" is refused: "))
+    error.code = Code::Conflict;
+  else if (says("is outside the Pod's scope") || says("is not within the scope"))
+    error.code = Code::PermissionDenied;
 
   constexpr std::string_view kLastWord = "\nerror: ";
   if (auto at = error.message.rfind(kLastWord); at != std::string::npos) {

@@ -15,8 +15,12 @@
 namespace insomnia::cli {
 namespace {
 
-wire::Event mine(wire::EventBody body) { return {.body = std::move(body), .id = "me"}; }
-wire::Event all(wire::EventBody body) { return {.body = std::move(body)}; }
+wire::Event mine(wire::EventBody body) {
+  return {.body = std::move(body), .id = "me"};
+}
+wire::Event all(wire::EventBody body) {
+  return {.body = std::move(body)};
+}
 
 struct Tracked {
   Tracked(std::initializer_list<wire::Event> events) {
@@ -25,8 +29,12 @@ struct Tracked {
   RunTracker tracker{"me"};
 };
 
-wire::StatusEvent idle(bool settled) { return {wire::PodStatus::Idle, settled}; }
-wire::StatusEvent running() { return {wire::PodStatus::Running, false}; }
+wire::StatusEvent idle(bool settled) {
+  return {wire::PodStatus::Idle, settled};
+}
+wire::StatusEvent running() {
+  return {wire::PodStatus::Running, false};
+}
 
 TEST(RunTracker, ARunIsOverWhenThePodIsSettled) {
   RunTracker tracker("me");
@@ -56,15 +64,16 @@ TEST(RunTracker, EachResultHasItsExitCode) {
                                      {"cancelled", kInterrupted},
                                      {"rolled_back", kInterrupted},
                                      {"paused", kInterrupted}}) {
-    Tracked run{all(wire::SnapshotEvent{}), mine(wire::UserMessageEvent{}), all(wire::RunEndEvent{result}), all(idle(true))};
+    Tracked run{all(wire::SnapshotEvent{}), mine(wire::UserMessageEvent{}), all(wire::RunEndEvent{result}),
+                all(idle(true))};
     EXPECT_EQ(run.tracker.exit_code(), code) << result;
   }
   EXPECT_EQ(RunTracker("me").exit_code(), kFailed);
 }
 
 TEST(RunTracker, AFailureWithoutRunEndCounts) {
-  Tracked run{all(wire::SnapshotEvent{}), all(wire::UserMessageEvent{}), all(running()), all(wire::ErrorEvent{"provider_error", "x"}),
-              all(idle(true))};
+  Tracked run{all(wire::SnapshotEvent{}), all(wire::UserMessageEvent{}), all(running()),
+              all(wire::ErrorEvent{"provider_error", "x"}), all(idle(true))};
   EXPECT_TRUE(run.tracker.settled());
   EXPECT_EQ(run.tracker.exit_code(), kFailed);
 }
@@ -77,8 +86,8 @@ TEST(RunTracker, ARefusalIsKept) {
 }
 
 TEST(RunTracker, APauseIsSeen) {
-  Tracked run{all(wire::SnapshotEvent{}), mine(wire::UserMessageEvent{}), all(running()), all(wire::RunEndEvent{"paused"}),
-              all(wire::StatusEvent{wire::PodStatus::Paused, false})};
+  Tracked run{all(wire::SnapshotEvent{}), mine(wire::UserMessageEvent{}), all(running()),
+              all(wire::RunEndEvent{"paused"}), all(wire::StatusEvent{wire::PodStatus::Paused, false})};
   EXPECT_TRUE(run.tracker.paused());
   EXPECT_FALSE(run.tracker.settled());
 }
@@ -91,7 +100,8 @@ TEST(RunTracker, APausedPodThatTakesARunIsNotPausedAnyMore) {
 
 TEST(RunTracker, AfterAReconnectTheSnapshotTellsHowTheRunEnded) {
   wire::SnapshotEvent again{.status = wire::PodStatus::Idle, .settled = true};
-  again.entries = {wire::encode_log_entry({1, wire::RunErrored{true, "x", {}}}), wire::encode_log_entry({2, wire::Invoke{"user_send"}}),
+  again.entries = {wire::encode_log_entry({1, wire::RunErrored{true, "x", {}}}),
+                   wire::encode_log_entry({2, wire::Invoke{"user_send"}}),
                    wire::encode_log_entry({3, wire::RunCompleted{false, "finished", {}}}), "{damaged"};
   Tracked run{all(wire::SnapshotEvent{}), mine(wire::UserMessageEvent{}), all(running()), all(again)};
   EXPECT_TRUE(run.tracker.settled());
@@ -113,10 +123,11 @@ TEST(RunOptions, ContradictionsAreUsageErrorsThatNameThem) {
     RunOptions options;
     char const* named;
   };
-  for (auto const& [options, named] : {Case{{.task = " "}, "empty"}, Case{{.task = "x", .name = "../x"}, "../x"},
-                                       Case{{.task = "x", .manifest = "m", .profile = "p"}, "exclude"},
-                                       Case{{.task = "x", .model = "sonnet"}, "provider/model"},
-                                       Case{{.task = "x", .scope = {"wipe:/w"}}, "wipe"}}) {
+  for (auto const& [options, named] :
+       {Case{{.task = " "}, "empty"}, Case{{.task = "x", .name = "../x"}, "../x"},
+        Case{{.task = "x", .manifest = "m", .profile = "p"}, "exclude"},
+        Case{{.task = "x", .model = "sonnet"}, "provider/model"},
+        Case{{.task = "x", .scope = {"wipe:/w"}}, "wipe"}}) {
     auto checked = check_run_options(options);
     ASSERT_FALSE(checked) << named;
     EXPECT_NE(checked.error().message.find(named), std::string::npos) << checked.error().message;
@@ -146,7 +157,8 @@ struct PrepareRunTest : testing::Test {
   Result<PreparedRun> prepare(RunOptions options) {
     if (options.cwd.empty()) options.cwd = work;
     if (options.task.empty()) options.task = "Fix\nit";
-    return prepare_run(options, environment, paths, [this](std::string const& name) { return live.contains(name); });
+    return prepare_run(options, environment, paths,
+                       [this](std::string const& name) { return live.contains(name); });
   }
 
   std::string root, work;
@@ -160,7 +172,8 @@ TEST_F(PrepareRunTest, TheDirectoryGivesNameScopeAndWorkspace) {
   ASSERT_TRUE(run.has_value()) << run.error().message;
   auto const& hand_over = run->hand_over;
   EXPECT_EQ(hand_over.config.pod_name, "My-Work");
-  EXPECT_EQ(hand_over.config.scope.allow, (std::vector<scope::ScopeRule>{{work, scope::Permission::Write, true}}));
+  EXPECT_EQ(hand_over.config.scope.allow,
+            (std::vector<scope::ScopeRule>{{work, scope::Permission::Write, true}}));
   EXPECT_EQ(hand_over.cwd, work);
   EXPECT_EQ(hand_over.workspace_root, work);
   EXPECT_EQ(hand_over.task, "Fix it");
@@ -178,13 +191,20 @@ TEST_F(PrepareRunTest, FlagsStandAboveTheManifestFile) {
   ASSERT_TRUE(plain.has_value()) << plain.error().message;
   EXPECT_EQ(plain->hand_over.config.pod_name, "from-file");
   EXPECT_EQ(plain->hand_over.config.model.ref, "anthropic/from-file");
-  EXPECT_EQ(plain->hand_over.config.scope.allow, (std::vector<scope::ScopeRule>{{root + "/lib", scope::Permission::Read, true}}));
+  EXPECT_EQ(plain->hand_over.config.scope.allow,
+            (std::vector<scope::ScopeRule>{{root + "/lib", scope::Permission::Read, true}}));
 
-  auto run = prepare({.name = "mine", .manifest = root + "/m.toml", .model = "anthropic/flag", .scope = {"write:/srv"}, .keep = true, .max_turns = 3});
+  auto run = prepare({.name = "mine",
+                      .manifest = root + "/m.toml",
+                      .model = "anthropic/flag",
+                      .scope = {"write:/srv"},
+                      .keep = true,
+                      .max_turns = 3});
   ASSERT_TRUE(run.has_value()) << run.error().message;
   EXPECT_EQ(run->hand_over.config.pod_name, "mine");
   EXPECT_EQ(run->hand_over.config.model.ref, "anthropic/flag");
-  EXPECT_EQ(run->hand_over.config.scope.allow, (std::vector<scope::ScopeRule>{{"/srv", scope::Permission::Write, true}}));
+  EXPECT_EQ(run->hand_over.config.scope.allow,
+            (std::vector<scope::ScopeRule>{{"/srv", scope::Permission::Write, true}}));
   EXPECT_EQ(run->hand_over.config.worker.max_turns, 3u);
   EXPECT_FALSE(run->hand_over.exit_when_settled);
 }
@@ -239,18 +259,25 @@ TEST_F(PrepareRunTest, AStoredPodIsContinuedOnlyWithTheSettingsItHas) {
 }
 
 TEST(LaunchFailure, IsToldApartByWhatThePodSaid) {
-  auto of = [](std::string message) { return launch_failure({Code::Unavailable, "Pod `x` ended before it was ready\n" + message}).code; };
+  auto of = [](std::string message) {
+    return launch_failure({Code::Unavailable, "Pod `x` ended before it was ready\n" + message}).code;
+  };
   EXPECT_EQ(of("error: write:/w is refused: Pod 'y' writes there; ask for a part"), Code::Conflict);
   EXPECT_EQ(of("error: the working directory /w is outside the Pod's scope; add"), Code::PermissionDenied);
-  EXPECT_EQ(of("error: /run/x/lock is held by instance 1, process 2; stop that one first or use another name"), Code::AlreadyExists);
+  EXPECT_EQ(
+      of("error: /run/x/lock is held by instance 1, process 2; stop that one first or use another name"),
+      Code::AlreadyExists);
   EXPECT_EQ(of("error: out of luck"), Code::Unavailable);
   EXPECT_EQ(launch_failure({Code::Timeout, "late"}).code, Code::Timeout);
 }
 
 TEST(LaunchFailure, ThePodsOwnWordsComeFirst) {
-  Error const error = launch_failure({Code::Unavailable, "Pod `x` ended before it was ready (exit code 1)\n--- child stderr (/run/x) ---\nnoise\nerror: no room"});
+  Error const error = launch_failure({Code::Unavailable,
+                                      "Pod `x` ended before it was ready (exit code 1)\n--- child stderr "
+                                      "(/run/x) ---\nnoise\nerror: no room"});
   EXPECT_EQ(error.message, "no room (Pod `x` ended before it was ready (exit code 1))");
-  Error const other{Code::Unavailable, "Pod `x` ended before it was ready (killed by signal 11)\n--- child stderr ---\nboom"};
+  Error const other{Code::Unavailable,
+                    "Pod `x` ended before it was ready (killed by signal 11)\n--- child stderr ---\nboom"};
   EXPECT_EQ(launch_failure(other), other);
 }
 
@@ -267,10 +294,11 @@ TEST_F(PrepareRunTest, WrongInputNamesTheThing) {
     RunOptions options;
     std::string named;
   };
-  for (auto const& [options, named] : std::vector<Case>{{{.manifest = root + "/missing.toml"}, "missing.toml"},
-                                                        {{.profile = "nobody"}, "nobody"},
-                                                        {{.model = "nobody/x"}, "nobody"},
-                                                        {{.cwd = root + "/missing"}, "missing"}}) {
+  for (auto const& [options, named] :
+       std::vector<Case>{{{.manifest = root + "/missing.toml"}, "missing.toml"},
+                         {{.profile = "nobody"}, "nobody"},
+                         {{.model = "nobody/x"}, "nobody"},
+                         {{.cwd = root + "/missing"}, "missing"}}) {
     auto run = prepare(options);
     ASSERT_FALSE(run.has_value()) << named;
     EXPECT_NE(run.error().message.find(named), std::string::npos) << run.error().message;

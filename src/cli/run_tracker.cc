@@ -25,7 +25,8 @@ void RunTracker::on_event(wire::Event const& event) {
     if (status_ == wire::PodStatus::Idle && accepted_ && !result_ && failed_) result_ = "failed";
   }
   if (!accepted_) return;
-  if (std::holds_alternative<wire::InvokeStartEvent>(event.body) || std::holds_alternative<wire::TurnStartEvent>(event.body)) {
+  if (std::holds_alternative<wire::InvokeStartEvent>(event.body) ||
+      std::holds_alternative<wire::TurnStartEvent>(event.body)) {
     result_.reset();
     failed_ = false;
   }
@@ -42,9 +43,12 @@ void RunTracker::on_snapshot(wire::SnapshotEvent const& snapshot) {
   for (auto it = snapshot.entries.rbegin(); it != snapshot.entries.rend(); ++it) {
     auto entry = wire::decode_log_entry(*it);
     if (!entry) continue;
-    if (auto const* completed = std::get_if<wire::RunCompleted>(&entry->record)) result_ = completed->result;
-    else if (std::holds_alternative<wire::RunErrored>(entry->record)) result_ = "failed";
-    else if (!std::holds_alternative<wire::Invoke>(entry->record)) continue;
+    if (auto const* completed = std::get_if<wire::RunCompleted>(&entry->record))
+      result_ = completed->result;
+    else if (std::holds_alternative<wire::RunErrored>(entry->record))
+      result_ = "failed";
+    else if (!std::holds_alternative<wire::Invoke>(entry->record))
+      continue;
     return;
   }
 }

@@ -9,8 +9,8 @@
 
 namespace insomnia::cli {
 
-/// Follows one `run` request from its acceptance to the moment when the Pod has nothing left to do. Pure: fed with every event of the
-/// root Pod, in order.
+/// Follows one `run` request from its acceptance to the moment when the Pod has nothing left to do. Pure: fed
+/// with every event of the root Pod, in order.
 class RunTracker {
  public:
   explicit RunTracker(std::string request_id) : confirmation_(std::move(request_id)) {}

@@ -26,27 +26,31 @@ T wait_for(loop::EventLoop& loop, std::optional<T>& result) {
   return std::move(*result);
 }
 
-Result<std::string> deliver(loop::EventLoop& loop, registry::Allocation const& pod, std::string const& message) {
+Result<std::string> deliver(loop::EventLoop& loop, registry::Allocation const& pod,
+                            std::string const& message) {
   std::optional<Result<wire::SnapshotEvent>> snapshot;
-  client::OneShot probe(loop, pod.socket, std::nullopt, kLimitMs, [&](auto got) { snapshot = std::move(got); });
+  client::OneShot probe(loop, pod.socket, std::nullopt, kLimitMs,
+                        [&](auto got) { snapshot = std::move(got); });
   bool running = TRY(wait_for(loop, snapshot)).status == wire::PodStatus::Running;
   if (!running) {
     std::optional<Result<void>> outcome;
-    client::RunDelivery delivery(loop, pod.socket, message, kLimitMs, [&](Result<void> got) { outcome = std::move(got); });
+    client::RunDelivery delivery(loop, pod.socket, message, kLimitMs,
+                                 [&](Result<void> got) { outcome = std::move(got); });
     auto delivered = wait_for(loop, outcome);
     if (delivered) return pod.pod_name + " took the message and works on it";
     // It began to work on something else in between.
     if (delivered.error().code != Code::Conflict) return std::unexpected(delivered.error());
   }
   std::optional<Result<wire::SnapshotEvent>> sent;
-  client::OneShot notify(loop, pod.socket, wire::Method{wire::NotifyMethod{message}, uuid7(loop.clock())}, kLimitMs,
-                         [&](auto got) { sent = std::move(got); });
+  client::OneShot notify(loop, pod.socket, wire::Method{wire::NotifyMethod{message}, uuid7(loop.clock())},
+                         kLimitMs, [&](auto got) { sent = std::move(got); });
   TRY(wait_for(loop, sent));
   return pod.pod_name + " is at work; it sees the message before its next model call";
 }
 
 Result<std::string> read_message(std::string const& argument) {
-  std::string message = argument == "-" ? TRY(io::read_all(STDIN_FILENO, "standard input", kMaxMessage)) : argument;
+  std::string message =
+      argument == "-" ? TRY(io::read_all(STDIN_FILENO, "standard input", kMaxMessage)) : argument;
   if (text::trim(message).empty()) return fail(Code::InvalidArgument, "the message is empty");
   return text::to_utf8(message);
 }

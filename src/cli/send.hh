@@ -13,7 +13,8 @@ struct SendOptions {
   friend bool operator==(SendOptions const&, SendOptions const&) = default;
 };
 
-/// Gives a live Pod a message: a new run when it has nothing to do, else a notification that its model sees at its next call.
+/// Gives a live Pod a message: a new run when it has nothing to do, else a notification that its model sees
+/// at its next call.
 int send_message(SendOptions const& options, Environment const& environment);
 
 }  // namespace insomnia::cli

@@ -5,7 +5,8 @@
 
 namespace insomnia::cli {
 
-/// Puts the calling thread's signal mask back at the end of a scope in which a loop::SignalWatcher blocked signals.
+/// Puts the calling thread's signal mask back at the end of a scope in which a loop::SignalWatcher blocked
+/// signals.
 class SignalMaskGuard {
  public:
   SignalMaskGuard() { ::pthread_sigmask(SIG_SETMASK, nullptr, &mask_); }

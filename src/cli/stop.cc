@@ -27,14 +27,15 @@ bool ask_to_end(registry::Allocation const& pod, bool tree, int64_t limit_ms) {
   SystemClock clock;
   loop::EventLoop loop(clock);
   std::optional<Result<wire::SnapshotEvent>> result;
-  client::OneShot shot(loop, pod.socket, wire::Method{wire::ShutdownMethod{.tree = tree}, uuid7(clock)}, limit_ms,
-                       [&](auto got) { result = std::move(got); });
+  client::OneShot shot(loop, pod.socket, wire::Method{wire::ShutdownMethod{.tree = tree}, uuid7(clock)},
+                       limit_ms, [&](auto got) { result = std::move(got); });
   while (!result) loop.run_once(1'000);
   return result->has_value();
 }
 
 /// Waits until `deadline_ms`; those that are still there.
-std::vector<PodProcess> still_alive(std::vector<PodProcess> processes, SystemClock const& clock, int64_t deadline_ms) {
+std::vector<PodProcess> still_alive(std::vector<PodProcess> processes, SystemClock const& clock,
+                                    int64_t deadline_ms) {
   std::vector<PodProcess> left;
   for (auto& process : processes) {
     if (!process.wait(deadline_ms - clock.steady_ms())) left.push_back(std::move(process));
@@ -42,9 +43,11 @@ std::vector<PodProcess> still_alive(std::vector<PodProcess> processes, SystemClo
   return left;
 }
 
-/// Gives those that are left `grace_ms` after `step` was done to them; adds a line to `report` for each that ended.
-std::vector<PodProcess> after_step(std::vector<PodProcess> processes, void (*step)(PodProcess const&), int64_t grace_ms,
-                                   SystemClock const& clock, std::string const& ended_how, std::string& report) {
+/// Gives those that are left `grace_ms` after `step` was done to them; adds a line to `report` for each that
+/// ended.
+std::vector<PodProcess> after_step(std::vector<PodProcess> processes, void (*step)(PodProcess const&),
+                                   int64_t grace_ms, SystemClock const& clock, std::string const& ended_how,
+                                   std::string& report) {
   std::vector<std::string> names;
   for (auto const& process : processes) {
     names.push_back(process.name());
@@ -52,7 +55,8 @@ std::vector<PodProcess> after_step(std::vector<PodProcess> processes, void (*ste
   }
   auto left = still_alive(std::move(processes), clock, clock.steady_ms() + grace_ms);
   for (auto const& name : names) {
-    bool survived = std::any_of(left.begin(), left.end(), [&](PodProcess const& process) { return process.name() == name; });
+    bool survived = std::any_of(left.begin(), left.end(),
+                                [&](PodProcess const& process) { return process.name() == name; });
     if (!survived) report += name + " " + ended_how + "\n";
   }
   return left;
@@ -90,16 +94,20 @@ int stop_pod(StopOptions const& options, Environment const& environment) {
   size_t count = processes->size();
   auto left = still_alive(std::move(*processes), clock, asked ? deadline : clock.steady_ms());
   if (left.empty()) {
-    std::string others = count > 1 ? " and " + std::to_string(count - 1) + (count == 2 ? " descendant" : " descendants") : "";
+    std::string others =
+        count > 1 ? " and " + std::to_string(count - 1) + (count == 2 ? " descendant" : " descendants") : "";
     return print(options.name + others + " stopped\n");
   }
 
-  std::string why = asked ? "did not end within " + std::to_string(grace_ms / 1'000) + " s" : "did not answer on its socket";
+  std::string why = asked ? "did not end within " + std::to_string(grace_ms / 1'000) + " s"
+                          : "did not answer on its socket";
   std::string report;
-  left = after_step(std::move(left), [](PodProcess const& process) { process.signal(SIGTERM); },
-                    options.force ? kForcedGraceMs : kTermGraceMs, clock, why + " and was terminated (SIGTERM)", report);
-  left = after_step(std::move(left), [](PodProcess const& process) { process.kill_group(); }, kKillGraceMs, clock,
-                    why + " and was killed (SIGKILL)", report);
+  left = after_step(
+      std::move(left), [](PodProcess const& process) { process.signal(SIGTERM); },
+      options.force ? kForcedGraceMs : kTermGraceMs, clock, why + " and was terminated (SIGTERM)", report);
+  left = after_step(
+      std::move(left), [](PodProcess const& process) { process.kill_group(); }, kKillGraceMs, clock,
+      why + " and was killed (SIGKILL)", report);
   print(report);
   for (auto const& process : left) {
     print_error("process " + std::to_string(process.pid()) + " of Pod `" + process.name() +

@@ -15,11 +15,13 @@ constexpr size_t kLeastLastColumn = 8;
 
 }  // namespace
 
-std::string format_table(std::vector<std::string> const& header, std::vector<std::vector<std::string>> const& rows, size_t width) {
+std::string format_table(std::vector<std::string> const& header,
+                         std::vector<std::vector<std::string>> const& rows, size_t width) {
   std::vector<size_t> widths;
   for (auto const& cell : header) widths.push_back(text::length(cell));
   for (auto const& row : rows) {
-    for (size_t i = 0; i < widths.size() && i < row.size(); ++i) widths[i] = std::max(widths[i], text::length(row[i]));
+    for (size_t i = 0; i < widths.size() && i < row.size(); ++i)
+      widths[i] = std::max(widths[i], text::length(row[i]));
   }
   size_t before_last = 0;
   for (size_t i = 0; i + 1 < widths.size(); ++i) before_last += widths[i] + kGap;

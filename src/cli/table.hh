@@ -6,9 +6,11 @@
 
 namespace insomnia::cli {
 
-/// Columns aligned by their widest cell, two spaces between them. The last column is cut to fit `width` (0: no limit), then, if that
-/// is not enough, nothing else: names and numbers stay whole. Cells must be single lines. Pure.
-std::string format_table(std::vector<std::string> const& header, std::vector<std::vector<std::string>> const& rows, size_t width);
+/// Columns aligned by their widest cell, two spaces between them. The last column is cut to fit `width` (0:
+/// no limit), then, if that is not enough, nothing else: names and numbers stay whole. Cells must be single
+/// lines. Pure.
+std::string format_table(std::vector<std::string> const& header,
+                         std::vector<std::vector<std::string>> const& rows, size_t width);
 
 /// "12.3k", "840", "1.2M". Pure.
 std::string short_number(uint64_t value);

@@ -38,7 +38,8 @@ std::string plain(boost::json::value const* value) {
 }
 
 std::string relative(std::string text, std::string_view cwd) {
-  if (cwd.size() > 1 && text.starts_with(cwd) && text.size() > cwd.size() && text[cwd.size()] == '/') return text.substr(cwd.size() + 1);
+  if (cwd.size() > 1 && text.starts_with(cwd) && text.size() > cwd.size() && text[cwd.size()] == '/')
+    return text.substr(cwd.size() + 1);
   return text;
 }
 
@@ -52,7 +53,8 @@ std::string tool_label(std::string_view tool, std::string_view arguments_json, s
     if (shown.tool != tool) continue;
     std::string main = relative(plain(arguments->if_contains(shown.main)), cwd);
     if (!main.empty()) label += " " + main;
-    std::string second = shown.second.empty() ? "" : relative(plain(arguments->if_contains(shown.second)), cwd);
+    std::string second =
+        shown.second.empty() ? "" : relative(plain(arguments->if_contains(shown.second)), cwd);
     if (!second.empty()) label += std::string(shown.before_second) + second;
     return safe_line(label, kLongest);
   }

@@ -39,6 +39,7 @@ struct Connection::Impl {
   bool deliver_lines();
   void end_of_stream();
   void write_some();
+  void end_stream();
   void update_interest();
   Result<void> check_peer();
 
@@ -58,6 +59,7 @@ struct Connection::Impl {
   bool have_snapshot = false;
   bool write_broken = false;
   bool flush_pending = false;
+  bool ending = false;  ///< the stream ends when the outbox is empty
   pid_t pid = 0;
   std::string farewell;  ///< the reason of a disconnect event
 
@@ -66,7 +68,8 @@ struct Connection::Impl {
 
 void Connection::Impl::begin() {
   if (path.size() > kMaxSocketPath) {
-    return close(Error{Code::InvalidArgument, "socket path is " + std::to_string(path.size()) + " bytes long, the kernel takes " +
+    return close(Error{Code::InvalidArgument, "socket path is " + std::to_string(path.size()) +
+                                                  " bytes long, the kernel takes " +
                                                   std::to_string(kMaxSocketPath) + ": " + path +
                                                   "; set INSOMNIA_RUNTIME_DIR to a shorter directory"});
   }
@@ -83,14 +86,16 @@ void Connection::Impl::begin() {
     int error = errno;
     // The backlog is full. A Unix socket gives no event for room in it, so ask again.
     if (error == EAGAIN && loop.clock().steady_ms() < deadline_ms) return kick.start(kConnectRetryMs);
-    if (error == EAGAIN) return close(Error{Code::Timeout, "connect to " + path + ": the Pod takes no connections", error});
+    if (error == EAGAIN)
+      return close(Error{Code::Timeout, "connect to " + path + ": the Pod takes no connections", error});
     Error failure = errno_error("connect to " + path, error);
     failure.code = error == EACCES || error == EPERM ? Code::PermissionDenied : Code::Unavailable;
     return close(std::move(failure));
   }
   if (auto checked = check_peer(); !checked) return close(checked.error());
   state = State::Open;
-  watcher = std::make_unique<loop::FdWatcher>(loop, fd.get(), loop::FdWatcher::kRead, [this](uint32_t ready) { on_ready(ready); });
+  watcher = std::make_unique<loop::FdWatcher>(loop, fd.get(), loop::FdWatcher::kRead,
+                                              [this](uint32_t ready) { on_ready(ready); });
 }
 
 Result<void> Connection::Impl::check_peer() {
@@ -100,7 +105,8 @@ Result<void> Connection::Impl::check_peer() {
     return fail_errno("ask who listens on " + path, errno);
   }
   if (peer.uid != ::geteuid()) {
-    return fail(Code::PermissionDenied, "the socket " + path + " belongs to user " + std::to_string(peer.uid) + ", not to you");
+    return fail(Code::PermissionDenied,
+                "the socket " + path + " belongs to user " + std::to_string(peer.uid) + ", not to you");
   }
   pid = peer.pid;
   return {};
@@ -132,7 +138,8 @@ void Connection::Impl::read_some() {
     ssize_t count = ::recv(fd.get(), buffer, sizeof buffer, 0);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EAGAIN) return;
-    if (count < 0 && errno != ECONNRESET && errno != EPIPE) return close(errno_error("read from " + path, errno));
+    if (count < 0 && errno != ECONNRESET && errno != EPIPE)
+      return close(errno_error("read from " + path, errno));
     if (count <= 0) return end_of_stream();
     reader.feed({buffer, static_cast<size_t>(count)});
     if (!deliver_lines() || !*still_there || state != State::Open) return;
@@ -142,9 +149,12 @@ void Connection::Impl::read_some() {
 
 void Connection::Impl::end_of_stream() {
   std::string message = "the Pod closed the connection " + path;
-  if (!farewell.empty()) message += ": " + farewell;
-  else if (reader.pending() > 0) message += " in the middle of a line";
-  else if (!have_snapshot) message += " before it said anything about itself";
+  if (!farewell.empty())
+    message += ": " + farewell;
+  else if (reader.pending() > 0)
+    message += " in the middle of a line";
+  else if (!have_snapshot)
+    message += " before it said anything about itself";
   close(Error{Code::Unavailable, std::move(message)});
 }
 
@@ -161,7 +171,8 @@ bool Connection::Impl::deliver_lines() {
     if (!*line) return true;
     auto event = wire::decode_event(**line);
     if (!event) {
-      close(std::move(event.error()).with_context("the Pod at " + path + " sent an event that cannot be understood"));
+      close(std::move(event.error())
+                .with_context("the Pod at " + path + " sent an event that cannot be understood"));
       return false;
     }
     if (auto const* goodbye = std::get_if<wire::DisconnectEvent>(&event->body)) farewell = goodbye->reason;
@@ -196,11 +207,16 @@ void Connection::Impl::write_some() {
     written = 0;
   }
   update_interest();
+  if (ending && outbox.empty()) end_stream();
   if (flush_pending && outbox.empty() && !write_broken) {
     flush_pending = false;
     auto callbacks = handler;
     if (callbacks->on_flushed) callbacks->on_flushed();
   }
+}
+
+void Connection::Impl::end_stream() {
+  if (state == State::Open) ::shutdown(fd.get(), SHUT_WR);
 }
 
 void Connection::Impl::update_interest() {
@@ -216,7 +232,7 @@ Connection::~Connection() = default;
 
 void Connection::send(wire::Method const& method) {
   Impl& impl = *impl_;
-  if (impl.state == Impl::State::Closed || impl.write_broken) return;
+  if (impl.state == Impl::State::Closed || impl.write_broken || impl.ending) return;
   if (impl.written > 0) {
     impl.outbox.erase(0, impl.written);
     impl.written = 0;
@@ -224,12 +240,22 @@ void Connection::send(wire::Method const& method) {
   impl.outbox += wire::encode_method(method);
   impl.outbox += '\n';
   impl.flush_pending = true;
-  // Written when the socket says that it has room: never inside send(), so that no callback runs before it returns.
+  // Written when the socket says that it has room: never inside send(), so that no callback runs before it
+  // returns.
   if (impl.state == Impl::State::Open && impl.have_snapshot) impl.update_interest();
 }
 
-bool Connection::flushed() const { return impl_->outbox.empty() && !impl_->write_broken; }
+void Connection::end_sending() {
+  impl_->ending = true;
+  if (impl_->outbox.empty()) impl_->end_stream();
+}
 
-pid_t Connection::peer_pid() const { return impl_->pid; }
+bool Connection::flushed() const {
+  return impl_->outbox.empty() && !impl_->write_broken;
+}
+
+pid_t Connection::peer_pid() const {
+  return impl_->pid;
+}
 
 }  // namespace insomnia::client

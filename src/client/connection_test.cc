@@ -16,8 +16,9 @@ struct ConnectionTest : testing::Test {
   std::vector<std::string> names;
   std::optional<Error> closed;
   Connection::Handler recording() {
-    return {.on_event = [this](wire::Event const& event) { names.emplace_back(wire::event_name(event.body)); },
-            .on_closed = [this](Error const& error) { closed = error; }};
+    return {
+        .on_event = [this](wire::Event const& event) { names.emplace_back(wire::event_name(event.body)); },
+        .on_closed = [this](Error const& error) { closed = error; }};
   }
 };
 
@@ -76,7 +77,9 @@ TEST_F(ConnectionTest, AMissingSocketIsUnavailableAndNamed) {
 }
 
 TEST_F(ConnectionTest, ADeadSocketFileIsUnavailable) {
-  { FakePod pod(loop, path); }
+  {
+    FakePod pod(loop, path);
+  }
   Connection connection(loop, path, recording());
   run_until(loop, [&] { return closed.has_value(); });
   EXPECT_EQ(closed->code, Code::Unavailable);
@@ -166,8 +169,9 @@ TEST_F(RunDeliveryTest, TwoMebibytesEachWayDoNotDeadlock) {
 }
 
 TEST_F(RunDeliveryTest, EachProofOfAcceptanceCounts) {
-  for (wire::EventBody const& proof : {wire::EventBody{wire::UserMessageEvent{}}, wire::EventBody{wire::InvokeStartEvent{"user_send"}},
-                                       wire::EventBody{wire::TurnStartEvent{}}}) {
+  for (wire::EventBody const& proof :
+       {wire::EventBody{wire::UserMessageEvent{}}, wire::EventBody{wire::InvokeStartEvent{"user_send"}},
+        wire::EventBody{wire::TurnStartEvent{}}}) {
     result.reset();
     FakePod pod(loop, path);
     pod.on_method = [&](auto& peer, wire::Method const&) {
@@ -195,7 +199,9 @@ TEST_F(RunDeliveryTest, AlreadyRunningIsAConflict) {
 
 TEST_F(RunDeliveryTest, AnotherErrorIsARejectionWithItsCode) {
   FakePod pod(loop, path);
-  pod.on_method = [&](auto& peer, wire::Method const&) { peer.say(wire::ErrorEvent{"invalid_request", "no such workflow"}); };
+  pod.on_method = [&](auto& peer, wire::Method const&) {
+    peer.say(wire::ErrorEvent{"invalid_request", "no such workflow"});
+  };
   RunDelivery delivery(loop, path, "go", 30'000, keep());
   finish();
   ASSERT_FALSE(result->has_value());
@@ -267,11 +273,29 @@ TEST_F(ConnectionTest, OneShotGivesTheSnapshotAndDeliversItsMethod) {
   pod.on_method = [&](auto&, wire::Method const& method) { got = method; };
   pod.on_end = [&] { hung_up = true; };
   std::optional<Result<wire::SnapshotEvent>> result;
-  OneShot shot(loop, path, wire::Method{wire::ShutdownMethod{.tree = true}}, 30'000, [&](auto snapshot) { result = std::move(snapshot); });
+  OneShot shot(loop, path, wire::Method{wire::ShutdownMethod{.tree = true}}, 30'000,
+               [&](auto snapshot) { result = std::move(snapshot); });
   run_until(loop, [&] { return result && got && hung_up; });
   ASSERT_TRUE(result->has_value());
   EXPECT_EQ((*result)->status, wire::PodStatus::Paused);
   EXPECT_EQ(got->body, wire::MethodBody{wire::ShutdownMethod{.tree = true}});
+}
+
+TEST_F(ConnectionTest, OneShotIsTakenByAPodThatIsJustSpeaking) {
+  FakePod pod(loop, path);
+  pod.prelude = [](auto& peer) { peer.say(wire::SnapshotEvent{}); };
+  bool got = false;
+  pod.on_method = [&](auto& peer, wire::Method const&) {
+    peer.say(wire::TextDeltaEvent{"and on"});  // fails when the client has closed already
+    EXPECT_FALSE(peer.broken());
+    got = true;
+  };
+  std::optional<Result<wire::SnapshotEvent>> result;
+  OneShot shot(loop, path, wire::Method{wire::PokeMethod{}}, 30'000,
+               [&](auto snapshot) { result = std::move(snapshot); });
+  run_until(loop, [&] { return result.has_value(); });
+  EXPECT_TRUE(got);
+  EXPECT_TRUE(result->has_value());
 }
 
 TEST_F(ConnectionTest, OneShotWithoutMethodIsAProbeAndHasADeadline) {

@@ -33,13 +33,16 @@ class SocketDir {
   std::string path_;
 };
 
-/// The server's side of the protocol on the test's own loop: says its prelude, then hands each line that comes to the test.
+/// The server's side of the protocol on the test's own loop: says its prelude, then hands each line that
+/// comes to the test.
 class FakePod {
  public:
   class Peer {
    public:
     Peer(loop::EventLoop& loop, UniqueFd fd, FakePod& pod)
-        : pod_(pod), fd_(std::move(fd)), watcher_(loop, fd_.get(), loop::FdWatcher::kRead, [this](uint32_t ready) { on_ready(ready); }) {}
+        : pod_(pod),
+          fd_(std::move(fd)),
+          watcher_(loop, fd_.get(), loop::FdWatcher::kRead, [this](uint32_t ready) { on_ready(ready); }) {}
 
     void say_line(std::string_view line) {
       if (!fd_) return;
@@ -56,6 +59,8 @@ class FakePod {
       gone_ = true;
     }
     bool ended() const { return ended_; }
+    /// Something could not be said because the client had closed.
+    bool broken() const { return broken_; }
 
    private:
     void on_ready(uint32_t ready) {
@@ -66,6 +71,7 @@ class FakePod {
     void flush() {
       while (!outbox_.empty()) {
         ssize_t count = ::send(fd_.get(), outbox_.data(), outbox_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count < 0 && errno == EPIPE) broken_ = true;
         if (count <= 0) break;
         outbox_.erase(0, static_cast<size_t>(count));
       }
@@ -81,7 +87,7 @@ class FakePod {
       ssize_t count = ::recv(fd_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
       if (count <= 0) {
         ended_ = true;
-        watcher_.set_interest(0);
+        hang_up();
         if (pod_.on_end) pod_.on_end();
         return;
       }
@@ -105,10 +111,12 @@ class FakePod {
     bool prelude_done_ = false;
     bool gone_ = false;
     bool ended_ = false;
+    bool broken_ = false;
   };
 
   FakePod(loop::EventLoop& loop, std::string const& path) : loop_(loop), listener_(listen_at(path)) {
-    watcher_ = std::make_unique<loop::FdWatcher>(loop, listener_.get(), loop::FdWatcher::kRead, [this](uint32_t) { accept(); });
+    watcher_ = std::make_unique<loop::FdWatcher>(loop, listener_.get(), loop::FdWatcher::kRead,
+                                                 [this](uint32_t) { accept(); });
   }
 
   /// Says what a client hears first. Default: a plain snapshot.

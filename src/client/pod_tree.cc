@@ -12,7 +12,9 @@ constexpr size_t kMaxFollowed = 512;
 constexpr int kMaxRetries = 20;
 constexpr int64_t kRetryMs = 50;
 
-bool has_ended(std::string_view state) { return state == "stopped" || state == "crashed"; }
+bool has_ended(std::string_view state) {
+  return state == "stopped" || state == "crashed";
+}
 
 }  // namespace
 
@@ -31,8 +33,12 @@ struct PodTree::Impl {
     std::optional<Connection> connection;
   };
 
-  Impl(loop::EventLoop& event_loop, std::string root_name, std::string socket_path, bool children, Handler callbacks)
-      : loop(event_loop), root(std::move(root_name)), follow_children(children), handler(std::move(callbacks)) {
+  Impl(loop::EventLoop& event_loop, std::string root_name, std::string socket_path, bool children,
+       Handler callbacks)
+      : loop(event_loop),
+        root(std::move(root_name)),
+        follow_children(children),
+        handler(std::move(callbacks)) {
     connect(add(root, 0, std::move(socket_path)));
   }
 
@@ -51,9 +57,10 @@ struct PodTree::Impl {
         loop, node.socket,
         Connection::Handler{.on_event = [this, self](wire::Event const& event) { on_event(*self, event); },
                             .on_closed = [this, self](Error const& error) { on_closed(*self, error); },
-                            .on_line = [this, self](std::string_view line) {
-                              if (handler.on_line) handler.on_line(self->origin, line);
-                            }});
+                            .on_line =
+                                [this, self](std::string_view line) {
+                                  if (handler.on_line) handler.on_line(self->origin, line);
+                                }});
   }
 
   void on_event(Node& node, wire::Event const& event) {
@@ -71,7 +78,9 @@ struct PodTree::Impl {
   }
 
   void on_child(Node const& parent, wire::ChildInfo const& child) {
-    if (!follow_children || child.socket_path.empty() || child.pod_name == parent.origin.pod_name || child.pod_name == root) return;
+    if (!follow_children || child.socket_path.empty() || child.pod_name == parent.origin.pod_name ||
+        child.pod_name == root)
+      return;
     auto it = nodes.find(child.pod_name);
     if (it != nodes.end() && it->second->pod_id != child.pod_id) {
       nodes.erase(it);  // the name was given to another Pod
@@ -109,14 +118,21 @@ struct PodTree::Impl {
   std::map<std::string, std::unique_ptr<Node>, std::less<>> nodes;
 };
 
-PodTree::PodTree(loop::EventLoop& loop, std::string root_name, std::string socket_path, bool follow_children, Handler handler)
-    : impl_(std::make_unique<Impl>(loop, std::move(root_name), std::move(socket_path), follow_children, std::move(handler))) {}
+PodTree::PodTree(loop::EventLoop& loop, std::string root_name, std::string socket_path, bool follow_children,
+                 Handler handler)
+    : impl_(std::make_unique<Impl>(loop, std::move(root_name), std::move(socket_path), follow_children,
+                                   std::move(handler))) {}
 
 PodTree::~PodTree() = default;
 
 void PodTree::send_to_root(wire::Method const& method) {
   auto& connection = impl_->nodes.at(impl_->root)->connection;
   if (connection) connection->send(method);
+}
+
+void PodTree::end_sending() {
+  auto& connection = impl_->nodes.at(impl_->root)->connection;
+  if (connection) connection->end_sending();
 }
 
 bool PodTree::flushed() const {

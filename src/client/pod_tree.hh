@@ -18,9 +18,9 @@ struct PodOrigin {
   friend bool operator==(PodOrigin const&, PodOrigin const&) = default;
 };
 
-/// Follows one Pod and, as they come and go, all its descendants, each over its own connection. Children that end or cannot be
-/// reached are simply not heard any more; a Pod that cut us off for being slow is connected again, so it may send more than one
-/// snapshot. Driven by the loop. Callbacks must not destroy the tree.
+/// Follows one Pod and, as they come and go, all its descendants, each over its own connection. Children that
+/// end or cannot be reached are simply not heard any more; a Pod that cut us off for being slow is connected
+/// again, so it may send more than one snapshot. Driven by the loop. Callbacks must not destroy the tree.
 class PodTree {
  public:
   struct Handler {
@@ -32,11 +32,14 @@ class PodTree {
     std::function<void(Error const&)> on_root_closed;
   };
 
-  PodTree(loop::EventLoop& loop, std::string root_name, std::string socket_path, bool follow_children, Handler handler);
+  PodTree(loop::EventLoop& loop, std::string root_name, std::string socket_path, bool follow_children,
+          Handler handler);
   ~PodTree();
 
   /// To the root; waits for its snapshot.
   void send_to_root(wire::Method const& method);
+  /// Connection::end_sending for the root: on_root_closed follows when it has taken everything.
+  void end_sending();
   /// Whether everything sent to the root has been handed to the kernel.
   bool flushed() const;
 

@@ -18,14 +18,17 @@ struct PodTreeTest : testing::Test {
   PodTree::Handler recording() {
     return {.on_event =
                 [this](PodOrigin const& origin, wire::Event const& event) {
-                  heard.push_back(std::to_string(origin.depth) + " " + origin.pod_name + " " + std::string(wire::event_name(event.body)));
+                  heard.push_back(std::to_string(origin.depth) + " " + origin.pod_name + " " +
+                                  std::string(wire::event_name(event.body)));
                 },
             .on_root_closed = [this](Error const& error) { closed = error; }};
   }
   wire::ChildInfo child(std::string const& name, std::string const& state) {
     return {.pod_name = name, .pod_id = "id-" + name, .socket_path = directory.file(name), .state = state};
   }
-  bool has(std::string const& line) const { return std::find(heard.begin(), heard.end(), line) != heard.end(); }
+  bool has(std::string const& line) const {
+    return std::find(heard.begin(), heard.end(), line) != heard.end();
+  }
 };
 
 TEST_F(PodTreeTest, ChildrenAndGrandchildrenAreFollowedAndTheirEndIsNormal) {

@@ -13,8 +13,10 @@ std::optional<Result<void>> RunConfirmation::on_event(wire::Event const& event) 
   if (event.id && *event.id != request_id_) return std::nullopt;
   if (auto const* error = std::get_if<wire::ErrorEvent>(&event.body)) {
     decided_ = true;
-    if (error->code == "already_running") return fail(Code::Conflict, "the Pod is already running: " + error->message);
-    return fail(Code::InvalidArgument, "the Pod rejected the message (" + error->code + "): " + error->message);
+    if (error->code == "already_running")
+      return fail(Code::Conflict, "the Pod is already running: " + error->message);
+    return fail(Code::InvalidArgument,
+                "the Pod rejected the message (" + error->code + "): " + error->message);
   }
   if (!have_snapshot_ || !proves_acceptance(event)) return std::nullopt;
   decided_ = true;

@@ -10,20 +10,25 @@ namespace insomnia::client {
 struct RunDelivery::Impl {
   Impl(loop::EventLoop& event_loop, std::string const& socket_path, std::string text, int64_t timeout_ms,
        std::function<void(Result<void>)> callback)
-      : loop(event_loop), path(socket_path), done(std::move(callback)), timer(event_loop, [this] { too_late(); }) {
+      : loop(event_loop),
+        path(socket_path),
+        done(std::move(callback)),
+        timer(event_loop, [this] { too_late(); }) {
     std::string id = uuid7(loop.clock());
     wire::Method method{wire::RunMethod{wire::text_segments(std::move(text))}, id};
     confirmation.emplace(id);
     if (size_t size = wire::encode_method(method).size(); size > wire::kMaxMethodLine) {
-      refusal = Error{Code::InvalidArgument, "the message needs " + std::to_string(size) + " bytes on the wire; a Pod takes " +
+      refusal = Error{Code::InvalidArgument, "the message needs " + std::to_string(size) +
+                                                 " bytes on the wire; a Pod takes " +
                                                  std::to_string(wire::kMaxMethodLine)};
       timer.start(0);
       return;
     }
     timer.start(timeout_ms);
-    connection.emplace(loop, socket_path,
-                       Connection::Handler{.on_event = [this](wire::Event const& event) { on_event(event); },
-                                           .on_closed = [this](Error const& error) { finish(std::unexpected(error)); }});
+    connection.emplace(
+        loop, socket_path,
+        Connection::Handler{.on_event = [this](wire::Event const& event) { on_event(event); },
+                            .on_closed = [this](Error const& error) { finish(std::unexpected(error)); }});
     connection->send(method);
   }
 
@@ -54,8 +59,8 @@ struct RunDelivery::Impl {
   std::optional<Connection> connection;
 };
 
-RunDelivery::RunDelivery(loop::EventLoop& loop, std::string const& socket_path, std::string text, int64_t timeout_ms,
-                         std::function<void(Result<void>)> done)
+RunDelivery::RunDelivery(loop::EventLoop& loop, std::string const& socket_path, std::string text,
+                         int64_t timeout_ms, std::function<void(Result<void>)> done)
     : impl_(std::make_unique<Impl>(loop, socket_path, std::move(text), timeout_ms, std::move(done))) {}
 
 RunDelivery::~RunDelivery() = default;

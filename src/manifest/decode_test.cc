@@ -264,6 +264,13 @@ TEST(ManifestToml, SyntaxErrorsTellThePlace) {
   EXPECT_TRUE(error_of("a = \"\xff\"").starts_with("test.toml:1:"));
 }
 
+TEST(ManifestToml, ControlCharactersAreErrors) {
+  using namespace std::string_view_literals;
+  EXPECT_EQ(error_of("a = 1\n[\0worker]\n"sv),
+            "test.toml:2:2: control characters are not allowed; write them as \\u00XX in a string");
+  EXPECT_TRUE(error_of("a = '\x7f'").starts_with("test.toml:1:6: control"));
+}
+
 TEST(ManifestToml, UnknownKeysAreErrorsEverywhere) {
   EXPECT_EQ(error_of("[pod]\nname = 'x'\npwd = '/'"),
             "test.toml:3:1: pod.pwd: unknown key; known here: name, prompt_pack");

@@ -77,6 +77,17 @@ size_t find_deep_key(std::string_view text) {
   return 0;
 }
 
+/// Where the first control character is that TOML forbids everywhere, line 0 when there is none. The parser
+/// asserts that it never meets a NUL in some places.
+Position find_control_character(std::string_view text) {
+  Position at{1, 1};
+  for (unsigned char c : text) {
+    if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7F) return at;
+    at = c == '\n' ? Position{at.line + 1, 1} : Position{at.line, at.column + 1};
+  }
+  return {};
+}
+
 class Converter {
  public:
   Converter(std::string const& file, Positions& positions) : file_(file), positions_(positions) {}
@@ -138,6 +149,11 @@ Result<bj::object> parse_toml_document(std::string_view text, std::string const&
   if (text.size() > kMaxText) {
     return fail(Code::InvalidArgument,
                 file_name + ": has " + std::to_string(text.size()) + " bytes, more than 1 MiB");
+  }
+  if (Position at = find_control_character(text); at.line > 0) {
+    return fail(Code::InvalidArgument,
+                file_name + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) +
+                    ": control characters are not allowed; write them as \\u00XX in a string");
   }
   if (size_t line = find_deep_key(text); line > 0) {
     return fail(Code::InvalidArgument,

@@ -304,6 +304,7 @@ void Brain::shut_down(bool tree) {
   stop_children_ = stop_children_ || tree;
   if (shutting_down_) return;
   shutting_down_ = true;
+  engine_.close();
   shut_down_limit_ = std::make_unique<loop::Timer>(core_.loop, [this] { finish_shut_down(); });
   shut_down_limit_->start(kStopRunMs);
   if (engine_.busy()) feed(agent::Cancel{});  // goes on in run_ended

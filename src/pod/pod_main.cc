@@ -212,6 +212,7 @@ Result<void> PodProcess::start_brain() {
                        .turn_count = session_.state.turn_count,
                        .report_seq = session_.state.last_report.value_or(0),
                        .interrupted = interrupted,
+                       .end_known = !session_.state.paused,
                        .delegated = session_.state.run_delegated},
       .tools = std::move(definitions),
       .log_lines = session_.lines,

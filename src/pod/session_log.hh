@@ -17,6 +17,8 @@ namespace insomnia::pod {
 class SessionLog {
  public:
   SessionLog(loop::Worker& worker, Clock const& clock, std::string sessions_dir, session::Location location);
+  /// What is being written is written; `done` of it is not called any more.
+  ~SessionLog() { *alive_ = false; }
 
   /// Continues a stored segment; `lines` are what was read from it.
   void adopt(std::vector<std::string> lines) {
@@ -29,6 +31,7 @@ class SessionLog {
   /// All committed lines, without those of runs that were rolled back.
   std::vector<std::string> const& lines() const { return mirror_; }
   session::Location const& location() const { return location_; }
+  /// No record yet: the first append must begin with a SegmentStart.
   bool empty() const { return !exists_; }
 
  private:
@@ -41,6 +44,7 @@ class SessionLog {
   std::vector<std::string> mirror_;
   std::optional<size_t> run_start_;  ///< where the open run's invoke stands in the mirror
   bool exists_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   /// Touched on the log thread only.
   std::shared_ptr<std::optional<session::SegmentWriter>> writer_ = std::make_shared<std::optional<session::SegmentWriter>>();
 };

@@ -85,7 +85,9 @@ class Processes : public testing::Test {
         if (!registry) return kBroken;
         auto result = attempt(*registry, i);
         if (result) return kWon;
-        return result.error().code == refusal ? kRefused : kBroken;
+        if (result.error().code == refusal) return kRefused;
+        std::fprintf(stderr, "racer %d: %s\n", i, result.error().message.c_str());
+        return kBroken;
       });
     }
     start.write.reset();

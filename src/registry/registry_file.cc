@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
+#include <optional>
 
 #include "base/io.hh"
 #include "base/log.hh"
@@ -41,11 +42,15 @@ Result<FileLock> lock_for_change(std::string const& path, SqliteOptions const& o
   return lock;
 }
 
-/// Nothing when the file has no tables yet.
+/// Nothing when the file has no tables yet, or was replaced while it was opened.
 Result<std::unique_ptr<Database>> open_existing(std::string const& path, SqliteOptions const& options) {
   auto database = TRY(Database::open(path, options.read_only));
   database->start_waiting(options.busy_limit_ms);
-  int64_t version = TRY(AllocationTable(*database).version());
+  auto found = AllocationTable(*database).version();
+  // The first query opens the log by its name. If the file is still the one at the path, that was its own
+  // log.
+  if (database->has_moved()) return std::unique_ptr<Database>();
+  int64_t version = TRY(std::move(found));
   if (version == 0) return std::unique_ptr<Database>();
   if (version != AllocationTable::kVersion) {
     return fail(Code::Unsupported, "pod registry " + path + " has version " + std::to_string(version) +
@@ -100,31 +105,39 @@ Result<std::unique_ptr<Database>> make(std::string const& path, SqliteOptions co
   return database;
 }
 
-bool is_ready(Result<std::unique_ptr<Database>> const& opened) {
-  return opened && *opened;
+/// Nothing when the answer must be found while nobody else makes or sets aside: any failure may be the sight
+/// of that.
+std::optional<Result<std::unique_ptr<Database>>> open_without_lock(std::string const& path,
+                                                                   SqliteOptions const& options) {
+  if (!io::exists(path)) return std::nullopt;
+  auto opened = open_existing(path, options);
+  if (opened && *opened) return opened;
+  if (!opened && (opened.error().code == Code::Unsupported || opened.error().code == Code::Timeout))
+    return opened;
+  return std::nullopt;
+}
+
+Result<std::unique_ptr<Database>> open_to_look(std::string const& path, SqliteOptions const& options) {
+  if (!io::exists(path))
+    return fail(Code::NotFound, "there is no pod registry at " + path + "; no Pod has run yet");
+  auto opened = TRY(open_existing(path, options));
+  if (!opened) return fail(Code::NotFound, "the pod registry " + path + " is empty; no Pod has run yet");
+  return opened;
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Database>> open_registry_file(std::string const& path, SqliteOptions const& options) {
-  bool there = io::exists(path);
-  if (options.read_only) {
-    if (!there) return fail(Code::NotFound, "there is no pod registry at " + path + "; no Pod has run yet");
-    auto opened = TRY(open_existing(path, options));
-    if (!opened) return fail(Code::NotFound, "the pod registry " + path + " is empty; no Pod has run yet");
-    return opened;
-  }
-  if (there) {
-    auto opened = open_existing(path, options);
-    if (is_ready(opened) || (!opened && opened.error().code != Code::Corrupt)) return opened;
-  }
+  if (options.read_only) return open_to_look(path, options);
+  if (auto opened = open_without_lock(path, options)) return *std::move(opened);
 
   TRY(io::make_directories(io::parent_path(path), 0700));
   TRY(refuse_network_file_system(io::parent_path(path)));
   FileLock lock = TRY(lock_for_change(path, options));
   if (io::exists(path)) {
     auto opened = open_existing(path, options);
-    if (is_ready(opened) || (!opened && opened.error().code != Code::Corrupt)) return opened;
+    if (opened && *opened) return opened;
+    if (!opened && opened.error().code != Code::Corrupt) return opened;
     if (!opened) TRY(move_away(path, opened.error().message));
   }
   return make(path, options);

@@ -7,6 +7,7 @@ namespace {
 
 struct Fold {
   ReplayedState& state;
+  Replay::Checkpoint& run_start;
 
   void take_mail(std::optional<wire::MailRef> const& mail) const {
     if (!mail) return;
@@ -28,9 +29,12 @@ struct Fold {
     state.last_report = r.last_report;
   }
   void operator()(wire::Invoke const& r) const {
+    // A second invoke can stand inside a run; what undoes the run is its first.
+    if (!state.run_open) run_start = {state.history.size(), state.user_segments.size()};
     state.run_open = true;
     state.run_delegated = r.delegated;
     state.last_run_interrupted = true;
+    state.paused = true;
   }
   void operator()(wire::UserInput const& r) const {
     state.history.push_back(wire::user_message(wire::flatten(r.segments)));
@@ -47,8 +51,18 @@ struct Fold {
   void operator()(wire::LlmUsage const& r) const { state.usage.push_back(r); }
   void operator()(wire::Extension const& r) const { state.extensions.push_back(r); }
   void operator()(wire::ConfigChanged const& r) const { state.config = r.config; }
-  void operator()(wire::RunCompleted const& r) const { end_run(r.interrupted, r.report); }
-  void operator()(wire::RunErrored const& r) const { end_run(r.interrupted, r.report); }
+  void operator()(wire::RunCompleted const& r) const {
+    if (r.result == "rolled_back" && state.run_open) {
+      state.history.resize(run_start.history);
+      state.user_segments.resize(run_start.user_segments);
+    }
+    end_run(r.interrupted, r.report);
+    state.paused = r.result == "paused";
+  }
+  void operator()(wire::RunErrored const& r) const {
+    end_run(r.interrupted, r.report);
+    state.paused = false;
+  }
   void operator()(wire::UnknownEntry const&) const { ++state.unknown_entries; }
 };
 
@@ -56,7 +70,7 @@ struct Fold {
 
 void Replay::apply(wire::LogEntry const& entry) {
   ++state_.entries;
-  std::visit(Fold{state_}, entry.record);
+  std::visit(Fold{state_, run_start_}, entry.record);
 }
 
 wire::SegmentStart continuation_of(ReplayedState const& state) {

@@ -24,6 +24,7 @@ struct ReplayedState {
   uint64_t turn_count = 0;
   uint64_t entries = 0;
   bool last_run_interrupted = false;       ///< also when the log ends inside a run
+  bool paused = false;                     ///< the last run was paused, or its end is not in the log
   bool run_open = false;                   ///< an invoke without its run_completed or run_errored
   bool run_delegated = false;              ///< the run of the last invoke, open or ended, was the parent's work
   uint64_t unknown_entries = 0;
@@ -33,11 +34,18 @@ struct ReplayedState {
 /// Folds entries in order (doc/session-format.md, "Replay"). Pure.
 class Replay {
  public:
+  /// What a run that is rolled back goes back to.
+  struct Checkpoint {
+    size_t history = 0;
+    size_t user_segments = 0;
+  };
+
   void apply(wire::LogEntry const& entry);
   ReplayedState take() { return std::move(state_); }
 
  private:
   ReplayedState state_;
+  Checkpoint run_start_;
 };
 
 /// The first record of a segment that goes on where `state` stands: same session, prompt, settings and history, and the

@@ -441,6 +441,26 @@ TEST(Replay, TheEndOfARunSetsItsFlags) {
   EXPECT_EQ(errored.last_report, 9u);
 }
 
+TEST(Replay, ARolledBackRunLeavesOnlyItsMailNumbers) {
+  wire::UserInput kept{wire::text_segments("kept"), {}};
+  wire::UserInput undone{wire::text_segments("undone"), wire::MailRef{"p", 3}};
+  ReplayedState state = fold({start_record(), wire::Invoke{"user_send", false}, kept, wire::RunCompleted{false, "finished", {}},
+                              wire::Invoke{"user_send", false}, undone, wire::Invoke{"user_send", true},
+                              wire::RunCompleted{false, "rolled_back", {}}});
+  EXPECT_EQ(state.history, (std::vector<wire::Item>{wire::user_message("kept")}));
+  EXPECT_EQ(state.user_segments.size(), 1u);
+  EXPECT_EQ(state.inbox, (std::map<std::string, uint64_t>{{"p", 3}}));
+  EXPECT_FALSE(state.last_run_interrupted);
+}
+
+TEST(Replay, OnlyAPausedOrUnfinishedRunIsPaused) {
+  wire::Invoke invoke{"user_send", false};
+  EXPECT_TRUE(fold({start_record(), invoke}).paused);
+  EXPECT_TRUE(fold({start_record(), invoke, wire::RunCompleted{true, "paused", {}}}).paused);
+  EXPECT_FALSE(fold({start_record(), invoke, wire::RunCompleted{true, "cancelled", {}}}).paused);
+  EXPECT_FALSE(fold({start_record(), invoke, wire::RunErrored{true, "m", {}}}).paused);
+}
+
 TEST(Replay, MailNumbersNeverGoBack) {
   auto mail = [](uint64_t seq) { return wire::UserInput{wire::text_segments("x"), wire::MailRef{"p", seq}}; };
   EXPECT_EQ(fold({start_record(), mail(3), mail(2)}).inbox, (std::map<std::string, uint64_t>{{"p", 3}}));

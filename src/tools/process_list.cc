@@ -85,6 +85,14 @@ std::vector<ProcessInfo> descendants_by_scan(pid_t root) {
   return result;
 }
 
+/// In the middle of an exec a process shows neither arguments nor environment. (Threads of the kernel never do.)
+bool is_being_started(pid_t pid) {
+  auto info = read_process(pid);
+  bool of_kernel = !info || info->parent == 2 || pid == 2;
+  return !of_kernel && info->state != 'Z' && info->state != 'X' && read_some(proc_path(pid, "cmdline"), 1).empty() &&
+         read_some(proc_path(pid, "environ"), 1).empty();
+}
+
 }  // namespace
 
 std::optional<ProcessInfo> read_process(pid_t pid) {
@@ -139,8 +147,11 @@ void kill_marked(std::string_view marker) {
     for (pid_t pid : numbered_entries("/proc")) {
       struct stat info{};
       if (pid == ::getpid() || ::stat(proc_path(pid, "").c_str(), &info) != 0 || info.st_uid != ::geteuid()) continue;
-      if (!has_environment(pid, entry, true)) continue;
-      found = ::kill(pid, SIGKILL) == 0 || found;
+      if (has_environment(pid, entry, true)) {
+        found = ::kill(pid, SIGKILL) == 0 || found;
+      } else if (is_being_started(pid)) {
+        found = true;  // look again
+      }
     }
     if (!found) return;
     timespec pause{.tv_sec = 0, .tv_nsec = 1'000'000};

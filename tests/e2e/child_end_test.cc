@@ -57,7 +57,7 @@ TEST_F(ChildEnd, KilledChildIsReportedWithItsSignalAndItsScopeIsBack) {
 
 TEST_F(ChildEnd, KilledChildTakesItsCommandsWithIt) {
   write_afterwards_ = true;
-  Fifo ready(home.file("ready"));
+  Fifo ready(home.file("left/ready"));
   answer_task(server, "CHILD", {tool_reply({{"b1", "Bash", arguments({{"command", "sleep 1000 & echo $$ > ready; exec sleep 1000"}})}})});
   auto run = home.start({"run", "PARENT", "--name", "boss"});
   auto pid = ready.read_line(kPatienceMs);

@@ -11,6 +11,7 @@ class Spawn : public E2e {
  protected:
   Spawn() {
     home.write("left/old.txt", "left\n");
+    home.write("left/deep/old.txt", "deep\n");
     home.write("right/old.txt", "right\n");
   }
   std::string write_rule(std::string_view name) const { return "write:" + home.file(name); }
@@ -80,9 +81,9 @@ TEST_F(Spawn, ScopeOutsideTheParentsIsRefused) {
   testing::TempDir elsewhere;
   answer_task(server, "PARENT",
               {tool_reply({{"s1", "SpawnPod", spawn_arguments("kid", "CHILD", {"write:" + elsewhere.path()})},
-                           {"s2", "SpawnPod", spawn_arguments("kid", "CHILD", {"write:relative"})},
+                           {"s2", "SpawnPod", spawn_arguments("other-kid", "CHILD", {"write:relative"})},
                            {"s3", "SpawnPod", spawn_arguments("../kid", "CHILD", {write_rule("left")})},
-                           {"s4", "SpawnPod", R"({"name":"kid"})"}}),
+                           {"s4", "SpawnPod", R"({"name":"third-kid"})"}}),
                text_reply("None of them.")});
   ASSERT_TRUE(ended_with(0, home.run({"run", "PARENT"})));
   auto parent = last_conversation(server, "PARENT");
