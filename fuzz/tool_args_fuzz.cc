@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <string>
 #include <string_view>
 
 #include "tools/bash.hh"
@@ -50,6 +52,7 @@ void protocol(std::string_view text) {
 
 /// The first line is a pattern, the rest is what it is tried on.
 void patterns(std::string_view text) {
+  text = text.substr(0, 256);  // compiling expressions is what costs time
   std::string_view pattern = text.substr(0, text.find('\n'));
   std::string_view rest = text.substr(pattern.size());
   if (auto glob = PathPattern::compile(pattern, PatternSyntax::Glob)) (void)glob->matches(rest);
@@ -92,11 +95,9 @@ void outputs(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(uint8_t const* data, size_t size) {
   using namespace insomnia::tools;
   std::string_view text(reinterpret_cast<char const*>(data), size);
-  arguments(text);
-  tasks(text);
-  protocol(text);
-  patterns(text);
-  windows(text);
-  outputs(text);
+  if (text.empty()) return 0;
+  // The first byte chooses the subject, so that each gets inputs of its own.
+  void (*const subjects[])(std::string_view) = {arguments, tasks, protocol, patterns, windows, outputs};
+  subjects[static_cast<uint8_t>(text[0]) % std::size(subjects)](text.substr(1));
   return 0;
 }

@@ -9,7 +9,6 @@
 #include "base/paths.hh"
 #include "base/text.hh"
 #include "base/uuid.hh"
-#include "cli/live_pods.hh"
 #include "cli/live_view.hh"
 #include "cli/output.hh"
 #include "cli/run_config.hh"
@@ -17,6 +16,7 @@
 #include "cli/signal_mask.hh"
 #include "loop/signals.hh"
 #include "pod/launch.hh"
+#include "registry/liveness.hh"
 
 namespace insomnia::cli {
 namespace {
@@ -55,8 +55,14 @@ class RunSession {
   void exit_with(int code, bool leave_pod);
   void enter(Phase phase, int64_t limit_ms);
   void send(wire::MethodBody body, std::string const& id) { view_->send({std::move(body), id}); }
-  void note(std::string const& message) const {
-    if (!options_.quiet) print_note(message);
+  void note(std::string const& message) {
+    if (options_.quiet) return;
+    if (view_) view_->finish(std::nullopt);  // ends the line that is being written
+    print_note(message);
+  }
+  void complain(std::string const& message) {
+    if (view_) view_->finish(std::nullopt);
+    print_error(message);
   }
   std::string how_to_go_on() const {
     std::string attach = "  insomnia attach " + name_;
@@ -94,9 +100,12 @@ class RunSession {
 };
 
 Result<PreparedRun> RunSession::prepare() {
-  for (auto const& row : TRY(live_pods(paths_))) taken_names_.insert(row.pod_name);
-  return prepare_run(options_, environment_, paths_,
-                     [this](std::string const& name) { return taken_names_.contains(name); });
+  // The lock says who lives; opening the registry for it would cost more than all else that is done here.
+  return prepare_run(options_, environment_, paths_, [this](std::string const& name) {
+    if (taken_names_.contains(name)) return true;
+    auto holder = registry::lock_holder(paths_.pod_lock(name));
+    return holder && holder->has_value();
+  });
 }
 
 int RunSession::execute() {
@@ -256,9 +265,9 @@ void RunSession::on_process_ended(loop::ExitStatus status) {
          " \"…\"` continues the session");
     return exit_with(kInterrupted, false);
   }
-  print_error("Pod `" + name_ + "` ended unexpectedly (" + status.describe() +
-              "); its session is kept: `insomnia logs " + name_ + "` shows it, `insomnia run --name " +
-              name_ + " \"…\"` continues it; see also " + paths_.pod_runtime_dir(name_) + "/stderr.log");
+  complain("Pod `" + name_ + "` ended unexpectedly (" + status.describe() +
+           "); its session is kept: `insomnia logs " + name_ + "` shows it, `insomnia run --name " + name_ +
+           " \"…\"` continues it; see also " + paths_.pod_runtime_dir(name_) + "/stderr.log");
   exit_with(kFailed, false);
 }
 
@@ -269,11 +278,11 @@ void RunSession::on_signal(int signal) {
   switch (++interrupts_) {
     case 1:
       if (phase_ == Phase::Ending) return exit_with(kInterrupted, true);
-      note("\npausing " + name_ + " … (Ctrl-C again stops it and its children)");
+      note("pausing " + name_ + " … (Ctrl-C again stops it and its children)");
       send(wire::PauseMethod{}, pause_id_);
       return enter(Phase::Pausing, kPauseLimitMs);
     case 2:
-      note("\nstopping " + name_ + " and its children … (Ctrl-C again leaves at once)");
+      note("stopping " + name_ + " and its children … (Ctrl-C again leaves at once)");
       send(wire::CancelMethod{}, uuid7(clock_));
       send(wire::ShutdownMethod{.tree = true}, uuid7(clock_));
       return enter(Phase::Stopping, kStopLimitMs);
@@ -285,8 +294,8 @@ void RunSession::on_signal(int signal) {
 void RunSession::on_deadline() {
   switch (phase_) {
     case Phase::Delivering:
-      print_error("Pod `" + name_ + "` did not accept the task within " +
-                  std::to_string(kAcceptLimitMs / 1000) + " s");
+      complain("Pod `" + name_ + "` did not accept the task within " + std::to_string(kAcceptLimitMs / 1000) +
+               " s");
       return exit_with(kFailed, false);
     case Phase::Pausing:
       note(name_ + " has not paused yet; it will when its present step ends.\n" + how_to_go_on());
@@ -303,8 +312,8 @@ void RunSession::on_deadline() {
         closed_ = Error{Code::Unavailable, "gone"};
         return on_process_ended(*process_status_);
       }
-      print_error("lost the connection to Pod `" + name_ + "`: " + (closed_ ? closed_->message : "") +
-                  "; it goes on without us: `insomnia attach " + name_ + "`");
+      complain("lost the connection to Pod `" + name_ + "`: " + (closed_ ? closed_->message : "") +
+               "; it goes on without us: `insomnia attach " + name_ + "`");
       return exit_with(kFailed, true);
     default:
       return;

@@ -271,6 +271,13 @@ TEST(ManifestToml, ControlCharactersAreErrors) {
   EXPECT_TRUE(error_of("a = '\x7f'").starts_with("test.toml:1:6: control"));
 }
 
+TEST(ManifestToml, MalformedHeadersAreErrors) {
+  for (char const* text : {"[# x]", "[[# x]]", "[", "[[", "[.a]", "[a.]", "[a.#]", "[=]", "[\"\"\"a\"\"\"]",
+                           "= 1", "# \n[\n]"}) {
+    EXPECT_TRUE(error_of(text).starts_with("test.toml:")) << text << ": " << error_of(text);
+  }
+}
+
 TEST(ManifestToml, UnknownKeysAreErrorsEverywhere) {
   EXPECT_EQ(error_of("[pod]\nname = 'x'\npwd = '/'"),
             "test.toml:3:1: pod.pwd: unknown key; known here: name, prompt_pack");

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kStopRunMs = 10'000;
 constexpr int64_t kFlushMs = 1'000;
-constexpr int64_t kPokeMs = 5'000;
+constexpr int64_t kMailRetryMs = 5'000;
 
 double random_unit() {
   // Spreads retries of many Pods; nothing depends on its quality.
@@ -37,19 +37,15 @@ Brain::Brain(BrainParts parts)
       engine_(std::move(parts.engine_settings), std::move(parts.engine_state), &random_unit),
       log_(core_.log_worker, core_.loop.clock(), core_.paths.sessions_dir(), parts.location),
       inbox_(std::move(parts.inbox)),
+      logged_inbox_(inbox_),
+      mail_retry_(core_.loop, [this] { scan_mail([] {}); }),
       tasks_(std::move(parts.tasks)),
       hands_(core_.loop, std::move(parts.hands)),
       greeting_(std::move(parts.greeting)),
       exit_when_settled_(parts.exit_when_settled),
       children_(core_, {.broadcast = [this](wire::EventBody const& event) { emit(event); },
                         .scan_mail = [this](std::function<void()> done) { scan_mail(std::move(done)); },
-                        .synthesised_end =
-                            [this](wire::PodEvent event, std::string instance) {
-                              // A fixed number: an end that is found again after a restart is not told twice.
-                              if (inbox_[instance] > 0) return;
-                              inbox_[instance] = 1;
-                              take_child_event({}, event, {instance, 1});
-                            },
+                        .synthesised_end = [this](wire::PodEvent event, std::string instance) { write_end(std::move(event), instance); },
                         .scope_changed = [this] { apply_scope([](Result<void> const&) {}); },
                         .changed = [this] { settled_may_have_changed(); }}),
       child_tools_(core_, children_),
@@ -69,8 +65,14 @@ Result<void> Brain::start() {
 }
 
 void Brain::recover(std::optional<Mail> unacknowledged) {
-  if (unacknowledged) report_to_parent(*std::move(unacknowledged));
   children_.recover();
+  work_open_ = core_.state.parent.has_value() && children_.any_working();
+  if (unacknowledged) {
+    if (auto* ended = unacknowledged->event ? std::get_if<wire::TurnEnded>(&*unacknowledged->event) : nullptr) {
+      ended->pending_children = children_.working();
+    }
+    report_to_parent(*std::move(unacknowledged));
+  }
   scan_mail([] {});
 }
 
@@ -115,12 +117,14 @@ void Brain::feed(agent::Input input) {
 }
 
 void Brain::carry_out(agent::Effect const& effect) {
+  // After the last run's end nothing is begun any more: what came by mail stays in the inbox for the next instance.
+  if (engine_stopped_ && !std::holds_alternative<agent::Emit>(effect)) return;
   if (auto const* log = std::get_if<agent::AppendLog>(&effect)) append(*log);
   else if (auto const* event = std::get_if<agent::Emit>(&effect)) emit(event->event);
   else if (std::holds_alternative<agent::CallModel>(effect)) call_ = provider_.call(engine_.request(), *this);
   else if (std::holds_alternative<agent::AbortModel>(effect)) call_.reset();
   else if (auto const* tool = std::get_if<agent::RunTool>(&effect)) run_tool(tool->id, tool->call);
-  else if (auto const* cancel = std::get_if<agent::CancelTool>(&effect)) hands_.cancel(cancel->id);
+  else if (auto const* cancel = std::get_if<agent::CancelTool>(&effect)) cancel_tool(cancel->id);
   else if (auto const* timer = std::get_if<agent::SetTimer>(&effect)) engine_timer_.start(timer->delay_ms);
   else if (std::holds_alternative<agent::StopTimer>(effect)) engine_timer_.cancel();
   else if (auto const* refused = std::get_if<agent::Refused>(&effect)) reply_error(refused->code, refused->message);
@@ -152,12 +156,19 @@ void Brain::append(agent::AppendLog const& effect) {
     if (auto const* input = std::get_if<wire::UserInput>(&record); input != nullptr && input->mail) mail.push_back(*input->mail);
     if (auto const* item = std::get_if<wire::SystemItemRecord>(&record); item != nullptr && item->mail) mail.push_back(*item->mail);
   }
-  log_.append(records, effect.durable, [this, ticket = effect.ticket, mail](Result<void> written) {
+  std::vector<wire::MailRef> messages;  // those that the engine does not keep when they can't be written
+  for (auto const& record : records) {
+    if (auto const* input = std::get_if<wire::UserInput>(&record); input != nullptr && input->mail) messages.push_back(*input->mail);
+  }
+  log_.append(records, effect.durable, [this, ticket = effect.ticket, mail, messages](Result<void> written) {
     if (!written) {
+      for (auto const& letter : messages) unlogged_.emplace(letter.sender, letter.seq);
+      if (!messages.empty()) mail_retry_.start(kMailRetryMs);
       feed(agent::AppendFailed{ticket, std::move(written).error()});
       return;
     }
     // What is in the log needs no letter any more.
+    for (auto const& letter : mail) logged_inbox_[letter.sender] = std::max(logged_inbox_[letter.sender], letter.seq);
     if (!mail.empty()) {
       core_.log_worker.run([paths = core_.paths, name = core_.name(), mail] {
         for (auto const& letter : mail) remove_mail(paths, name, letter.sender, letter.seq);
@@ -170,6 +181,7 @@ void Brain::append(agent::AppendLog const& effect) {
 void Brain::run_ended(agent::RunEnded const& end) {
   call_.reset();
   has_run_ = true;
+  engine_stopped_ = shutting_down_;
   // The parent's work is not done while children of this run still work: their ends start further runs, whose ends are reported too.
   work_open_ = end.report && end.outcome == agent::Outcome::Finished && children_.any_working();
   if (end.report && core_.state.parent) {
@@ -178,6 +190,7 @@ void Brain::run_ended(agent::RunEnded const& end) {
                       .from_instance_id = core_.instance_id,
                       .from_pod_name = core_.name(),
                       .seq = *end.report,
+                      .taken = logged_inbox_[core_.state.parent->pod_id],
                       .event = end_event(end),
                       .text = ""});
   }
@@ -212,7 +225,10 @@ void Brain::reply_error(std::string code, std::string message) {
 
 void Brain::on_method(ClientId client, wire::Method const& method) {
   requester_ = Requester{client, method.id};
-  if (auto const* run = std::get_if<wire::RunMethod>(&method.body)) {
+  bool starts_work = std::holds_alternative<wire::NotifyMethod>(method.body) || std::holds_alternative<wire::ResumeMethod>(method.body);
+  if (shutting_down_ && starts_work) {
+    reply_error("invalid_request", "the Pod is shutting down");
+  } else if (auto const* run = std::get_if<wire::RunMethod>(&method.body)) {
     run_method(*run);
   } else if (auto const* notify = std::get_if<wire::NotifyMethod>(&method.body)) {
     auto body = prompts_.render("notify_wrapper", {{"message", notify->message}});
@@ -223,9 +239,7 @@ void Brain::on_method(ClientId client, wire::Method const& method) {
     if (sub != nullptr && children_.find(sub->parent_pod) != nullptr && children_.add_grandchild(*sub) && core_.state.parent) {
       wire::ScopeSubDelegated upward = *sub;
       upward.parent_pod = core_.name();
-      pokes_[next_poke_++] = std::make_unique<client::OneShot>(core_.loop, core_.state.parent->socket,
-                                                               wire::Method{wire::PodEventMethod{upward}, std::nullopt}, kPokeMs,
-                                                               [](Result<wire::SnapshotEvent> const&) {});
+      tell_parent(wire::PodEventMethod{upward});
     }
   } else if (std::holds_alternative<wire::ResumeMethod>(method.body)) {
     feed(agent::Resume{});

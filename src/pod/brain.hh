@@ -85,6 +85,7 @@ class Brain final : public llm::CallHandler {
 
   // Tools.
   void run_tool(uint64_t id, wire::ToolCall const& call);
+  void cancel_tool(uint64_t id);
   void run_brain_tool(uint64_t id, wire::ToolCall const& call);
   std::string permission_refusal(wire::ToolCall const& call) const;
   std::string scope_refusal(wire::ToolCall const& call) const;
@@ -96,7 +97,9 @@ class Brain final : public llm::CallHandler {
   // Children and mail.
   void scan_mail(std::function<void()> done);
   void take_mail(Mail const& mail);
-  void take_child_event(ChildRecord const& child, wire::PodEvent const& event, wire::MailRef mail);
+  void take_child_event(wire::PodEvent const& event, wire::MailRef mail, uint64_t taken);
+  void write_end(wire::PodEvent event, std::string const& instance_id);
+  void tell_parent(wire::MethodBody method);
   void notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated);
   void report_to_parent(Mail mail);
   void poke_parent(int attempts);
@@ -115,7 +118,10 @@ class Brain final : public llm::CallHandler {
   std::vector<tools::Definition> tools_;
   agent::Engine engine_;
   SessionLog log_;
-  std::map<std::string, uint64_t> inbox_;
+  std::map<std::string, uint64_t> inbox_;         ///< last mail taken in, by sender
+  std::map<std::string, uint64_t> logged_inbox_;  ///< the same, but on disk
+  std::set<std::pair<std::string, uint64_t>> unlogged_;  ///< taken in, but the log refused it: to be taken again
+  loop::Timer mail_retry_;
   tools::TaskStore tasks_;
   cell::Hands hands_;
   wire::Greeting greeting_;
@@ -139,6 +145,7 @@ class Brain final : public llm::CallHandler {
   std::string last_status_;
 
   bool shutting_down_ = false;
+  bool engine_stopped_ = false;  ///< the last run of this instance has ended
   bool stop_children_ = false;
   std::unique_ptr<loop::Timer> shut_down_limit_;
   std::function<void()> ended_;

@@ -102,7 +102,8 @@ void Brain::refuse_naming_holder(uint64_t id, wire::ToolCall const& call, std::s
         }
         return holder;
       },
-      [this, id, name = call.name, refusal = std::move(refusal)](Holder holder) {
+      [this, alive = alive_, id, name = call.name, refusal = std::move(refusal)](Holder holder) {
+        if (!*alive) return;
         std::string text = refusal;
         if (holder && name != "Read") {
           text += ". Pod `" + holder->pod_name + "` holds it now" + (holder->task.empty() ? "" : " (its task: " + text::one_line(holder->task, 80) + ")");
@@ -118,6 +119,11 @@ void Brain::tool_done(uint64_t id, std::string const& tool, tools::Output output
                        .extra = {}};
   if (!observed.empty()) done.extra.push_back(observed_record(observed));
   feed(std::move(done));
+}
+
+void Brain::cancel_tool(uint64_t id) {
+  if (auto it = spawns_.find(id); it != spawns_.end()) it->second->cancel();
+  else hands_.cancel(id);
 }
 
 void Brain::run_brain_tool(uint64_t id, wire::ToolCall const& call) {
@@ -146,10 +152,7 @@ void Brain::spawn_pod(uint64_t id, std::string const& arguments) {
       .apply_scope = [this](std::function<void(Result<void>)> applied) { apply_scope(std::move(applied)); },
       .tell_parent =
           [this](wire::ScopeSubDelegated event) {
-            if (!core_.state.parent) return;
-            pokes_[next_poke_++] = std::make_unique<client::OneShot>(core_.loop, core_.state.parent->socket,
-                                                                     wire::Method{wire::PodEventMethod{std::move(event)}, std::nullopt},
-                                                                     kPokeMs, [](Result<wire::SnapshotEvent> const&) {});
+            if (core_.state.parent) tell_parent(wire::PodEventMethod{std::move(event)});
           }};
   auto transaction = std::make_unique<SpawnTransaction>(core_, children_, profiles_, std::move(host), std::move(done));
   SpawnTransaction& running = *transaction;
@@ -165,7 +168,8 @@ void Brain::scan_mail(std::function<void()> done) {
   ++scans_;
   using Scan = Result<std::vector<Mail>>;
   core_.log_worker.run<Scan>([paths = core_.paths, name = core_.name(), id = core_.state.pod_id] { return scan_inbox(paths, name, id); },
-                             [this, done = std::move(done)](Scan letters) {
+                             [this, alive = alive_, done = std::move(done)](Scan letters) {
+                               if (!*alive) return;
                                // While letters are taken in the Pod is not settled, whatever they say of children.
                                if (!letters) alert("warn", "pod", "the inbox can't be read: " + letters.error().message);
                                else for (auto const& mail : *letters) take_mail(mail);
@@ -176,28 +180,24 @@ void Brain::scan_mail(std::function<void()> done) {
 }
 
 void Brain::take_mail(Mail const& mail) {
-  auto forget = [this, &mail] {
-    core_.log_worker.run([paths = core_.paths, name = core_.name(), mail] { remove_mail(paths, name, mail.from_pod_id, mail.seq); });
-  };
-  uint64_t& last = inbox_[mail.from_pod_id];
-  if (mail.seq <= last) {
-    // Taken in before; its file may still be waiting for the log, which then removes it.
-    return;
-  }
-  if (mail.event) {
-    auto const* child = children_.find_by_id(mail.from_pod_id);
-    if (child == nullptr || child->pod_name != wire::pod_name_of(*mail.event)) {
-      log::warn("mail of " + mail.from_pod_name + " was dropped: it is no child of this Pod");
-      forget();
-      return;
-    }
-    last = mail.seq;
-    take_child_event(*child, *mail.event, {mail.from_pod_id, mail.seq});
-    return;
-  }
-  last = mail.seq;
-  bool from_parent = core_.state.parent && core_.state.parent->pod_id == mail.from_pod_id;
+  if (shutting_down_) return;  // it stays for the next instance
   wire::MailRef reference{mail.from_pod_id, mail.seq};
+  uint64_t last = inbox_.contains(mail.from_pod_id) ? inbox_[mail.from_pod_id] : 0;
+  // Taken in before; its file may still be waiting for the log, which then removes it. What the log refused is taken in again.
+  if (mail.seq <= last && unlogged_.erase({mail.from_pod_id, mail.seq}) == 0) return;
+  std::string about = mail.event ? wire::pod_name_of(*mail.event) : "";
+  bool of_itself = about.empty() || about == mail.from_pod_name;
+  if (mail.event && !(of_itself && children_.may_report(mail.from_pod_id, mail.from_pod_name))) {
+    log::warn("mail of " + mail.from_pod_name + " is not taken in: it is no child of this Pod; it is kept in inbox/dead");
+    core_.log_worker.run([paths = core_.paths, name = core_.name(), reference] { bury_mail(paths, name, reference.sender, reference.seq); });
+    return;
+  }
+  inbox_[mail.from_pod_id] = std::max(last, mail.seq);
+  if (mail.event) {
+    take_child_event(*mail.event, reference, mail.taken);
+    return;
+  }
+  bool from_parent = core_.state.parent && core_.state.parent->pod_id == mail.from_pod_id;
   if (!engine_.busy() && inputs_.empty()) {
     feed(agent::StartRun{.input = wire::text_segments(mail.text), .attachments = {}, .delegated = from_parent, .mail = reference});
     return;
@@ -206,18 +206,21 @@ void Brain::take_mail(Mail const& mail) {
   notice({.kind = "notification", .body = body ? *body : mail.text, .message = mail.text}, reference, "notify", from_parent);
 }
 
-void Brain::take_child_event(ChildRecord const& child, wire::PodEvent const& event, wire::MailRef mail) {
-  if (auto const* ended = std::get_if<wire::TurnEnded>(&event)) {
-    children_.set_shown_state(child.pod_id, "idle");
-    if (ended->pending_children == 0) children_.set_work_open(child.pod_id, false);
-  } else if (auto const* interrupted = std::get_if<wire::Interrupted>(&event)) {
-    children_.set_shown_state(child.pod_id, interrupted->paused ? "paused" : "idle");
-    children_.set_work_open(child.pod_id, false);
-  } else if (!child.pod_id.empty()) {
-    children_.set_shown_state(child.pod_id, "idle");
-    children_.set_work_open(child.pod_id, false);
+void Brain::take_child_event(wire::PodEvent const& event, wire::MailRef mail, uint64_t taken) {
+  if (auto const* child = children_.find_by_id(mail.sender)) {
+    auto const* ended = std::get_if<wire::TurnEnded>(&event);
+    auto const* interrupted = std::get_if<wire::Interrupted>(&event);
+    bool paused = interrupted != nullptr && interrupted->paused;
+    // A message that crossed this end on its way starts a further run, whose end comes as well.
+    bool more_comes = taken < child->mail_awaited || (ended != nullptr && ended->pending_children > 0);
+    children_.set_shown_state(mail.sender, paused ? "paused" : "idle");
+    if (paused || !more_comes) children_.set_work_open(mail.sender, false);
   }
-  if (!wire::is_agent_visible(event)) return;
+  if (!wire::is_agent_visible(event)) {
+    // Nothing of it is logged, so nothing else takes it out of the inbox.
+    core_.log_worker.run([paths = core_.paths, name = core_.name(), mail] { remove_mail(paths, name, mail.sender, mail.seq); });
+    return;
+  }
   std::string line = wire::render_pod_event(event);
   auto body = prompts_.render("notify_wrapper", {{"message", line}});
   notice({.kind = "pod_event", .body = body ? *body : line, .event = event}, std::move(mail), "pod_event", work_open_);
@@ -232,13 +235,45 @@ void Brain::report_to_parent(Mail mail) {
   std::string parent = core_.state.parent->pod_name;
   core_.log_worker.run<Result<void>>(
       [paths = core_.paths, parent, mail = std::move(mail)] { return post_mail(paths, parent, mail); },
-      [this](Result<void> posted) {
+      [this, alive = alive_](Result<void> posted) {
+        if (!*alive) return;
         if (!posted) {
           alert("error", "pod", "the end could not be reported to the parent: " + posted.error().message);
           return;
         }
         poke_parent(kPokeAttempts);
       });
+}
+
+/// An end that a child did not tell itself becomes a letter to this Pod: it outlives a crash until it is in the log. Its number is fixed, so
+/// that one that is found again after a restart is not told twice.
+void Brain::write_end(wire::PodEvent event, std::string const& instance_id) {
+  Mail mail{.to_pod_id = core_.state.pod_id,
+            .from_pod_id = instance_id,
+            .from_instance_id = instance_id,
+            .from_pod_name = wire::pod_name_of(event),
+            .seq = 1,
+            .event = std::move(event),
+            .text = ""};
+  if (inbox_.contains(instance_id)) return;
+  core_.log_worker.run<Result<void>>([paths = core_.paths, name = core_.name(), mail] { return post_mail(paths, name, mail); },
+                                     [this, alive = alive_, mail](Result<void> const& posted) {
+                                       if (!*alive || posted) return;
+                                       alert("warn", "pod", posted.error().message);
+                                       take_mail(mail);
+                                     });
+  scan_mail([] {});
+}
+
+/// Tells the parent's process something that it need not know for ever.
+void Brain::tell_parent(wire::MethodBody method) {
+  uint64_t id = next_poke_++;
+  pokes_[id] = std::make_unique<client::OneShot>(core_.loop, core_.state.parent->socket, wire::Method{std::move(method), std::nullopt}, kPokeMs,
+                                                 [this, alive = alive_, id](Result<wire::SnapshotEvent> const&) {
+                                                   core_.loop.post([this, alive, id] {
+                                                     if (*alive) pokes_.erase(id);
+                                                   });
+                                                 });
 }
 
 void Brain::poke_parent(int attempts) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <utility>
 
 #include "base/json.hh"
 #include "base/sha256.hh"
@@ -91,16 +92,23 @@ void ChildTools::send(std::string_view arguments, Done done) {
             .seq = ++record->mail_seq,
             .event = std::nullopt,
             .text = input->message};
-  record->work_open = true;
+  bool was_open = std::exchange(record->work_open, true);
+  uint64_t awaited = std::exchange(record->mail_awaited, mail.seq);
   std::string pod_id = record->pod_id;
   std::string socket = record->socket_path;
   // The number is on disk before the message is: it is never used twice.
   core_.persist();
   core_.log_worker.run<Result<void>>(
       [paths = core_.paths, name = input->name, mail] { return post_mail(paths, name, mail); },
-      [this, alive = alive_, name = input->name, pod_id, socket, done = std::move(done)](Result<void> posted) {
+      [this, alive = alive_, name = input->name, pod_id, socket, seq = mail.seq, was_open, awaited, done = std::move(done)](Result<void> posted) {
         if (!*alive) return;
         if (!posted) {
+          // Nobody works on it: its end must not be waited for.
+          auto* child = children_.find_by_id(pod_id);
+          if (child != nullptr && child->mail_awaited == seq) {
+            child->mail_awaited = awaited;
+            if (!was_open) children_.set_work_open(pod_id, false);
+          }
           done(tools::failed(posted.error()));
           return;
         }
@@ -228,11 +236,14 @@ void ChildTools::list_json(std::function<void(std::string)> done) {
   self["live"] = {{"socket_path", core_.socket_path()}, {"reachable", true}};
   self["restore"] = {{"possible", false}, {"reason", "it is live"}};
   self["comm_registry"] = {{"registered", false}};
-  auto living = static_cast<uint64_t>(std::count_if(state.spawned_children.begin(), state.spawned_children.end(),
-                                                    [&](auto const& child) { return children_.is_living(child.pod_id); }));
-  self["spawned_children"] = {{"count", state.spawned_children.size()},
-                              {"reachable", living},
-                              {"unreachable", state.spawned_children.size() - living}};
+  uint64_t own = 0;
+  uint64_t living = 0;
+  for (auto const& child : state.spawned_children) {
+    if (child.grandchild) continue;
+    ++own;
+    if (children_.is_living(child.pod_id)) ++living;
+  }
+  self["spawned_children"] = {{"count", own}, {"reachable", living}, {"unreachable", own - living}};
   listing->pods[state.pod_name] = std::move(self);
 
   listing->open = 1;

@@ -76,6 +76,15 @@ uint64_t Children::working() const {
                                              [&](auto const& record) { return record.work_open && is_living(record.pod_id); }));
 }
 
+bool Children::may_report(std::string_view sender, std::string_view pod_name) const {
+  auto is_sender = [&](auto const& child) {
+    return child.pod_name == pod_name && (child.pod_id == sender || child.instance_id == sender) && !sender.empty();
+  };
+  auto const& state = core_.state;
+  return std::any_of(state.spawned_children.begin(), state.spawned_children.end(), is_sender) ||
+         std::any_of(state.reclaimed_children.begin(), state.reclaimed_children.end(), is_sender);
+}
+
 bool Children::any_working() const { return working() > 0; }
 
 void Children::add(ChildRecord record) {
@@ -151,40 +160,99 @@ void Children::finish_end(std::string const& pod_id, std::optional<loop::ExitSta
   auto const* found = find_by_id(pod_id);
   if (found == nullptr) return;
   ChildRecord record = *found;
+  struct Released {
+    Result<void> outcome;
+    Result<std::vector<registry::Allocation>> children;
+  };
   // Its own release ran if it ended in good order; after a crash the row goes here, and what it had lent goes to this Pod.
-  core_.registry_worker.run<Result<void>>(
-      [registry = core_.registry.get(), pod_id, instance = record.instance_id] { return registry->release(pod_id, instance); },
-      [this, alive = alive_, record, status](Result<void> released) {
+  core_.registry_worker.run<Released>(
+      [registry = core_.registry.get(), pod_id, instance = record.instance_id, self = core_.state.pod_id] {
+        Released released{registry->release(pod_id, instance), {}};
+        released.children = registry->children(self);
+        return released;
+      },
+      [this, alive = alive_, record, status](Released const& released) {
         if (!*alive) return;
-        if (!released && released.error().code != Code::NotFound) log::warn("release of " + record.pod_name + ": " + released.error().message);
+        if (!released.outcome && released.outcome.error().code != Code::NotFound) {
+          log::warn("release of " + record.pod_name + ": " + released.outcome.error().message);
+        }
         auto it = living_.find(record.pod_id);
         if (it == living_.end()) return;
         auto child = std::move(it->second);
         living_.erase(it);
         core_.authority.take_back(record.pod_id);
+        // What its own children hold does not come back yet: they are this Pod's children now.
+        if (released.children) take_over(*released.children);
         host_.scope_changed();
-        bool crashed = status && !status->ok() && !child->stop_expected;
+        // A process that an earlier instance started leaves no exit status, but one that ended in good order has tidied up.
+        bool failed = status ? !status->ok() : io::exists(core_.paths.pod_runtime_dir(record.pod_name) + "/status.json");
+        bool crashed = failed && !child->stop_expected && record.state != "starting";
         broadcast_state(record, crashed ? "crashed" : "stopped");
+        if (crashed) {
+          std::string tail = stderr_tail(core_.paths, record.pod_name);
+          wire::Crashed event{record.pod_name, status ? status->describe() : "ended without a word", std::nullopt};
+          if (!tail.empty()) event.stderr_tail = tail;
+          host_.synthesised_end(std::move(event), record.instance_id);
+        } else if (!child->stop_expected && record.state != "starting") {
+          host_.synthesised_end(wire::ShutDown{record.pod_name, std::nullopt}, record.instance_id);
+        }
         move_to_reclaimed(record.pod_id);
         core_.persist();
         for (auto& waiter : child->waiters) waiter(scope::describe_rules(record.scope_delegated));
-        if (crashed) {
-          std::string tail = stderr_tail(core_.paths, record.pod_name);
-          wire::Crashed event{record.pod_name, status->describe(), std::nullopt};
-          if (!tail.empty()) event.stderr_tail = tail;
-          host_.synthesised_end(std::move(event), record.instance_id);
-        } else if (!child->stop_expected) {
-          host_.synthesised_end(wire::ShutDown{record.pod_name, std::nullopt}, record.instance_id);
-        }
-        host_.changed();
+        if (*alive) host_.changed();
       });
+}
+
+/// Pods that hang below this one in the registry and are not known yet: the Pod between has ended.
+void Children::take_over(std::vector<registry::Allocation> const& rows) {
+  for (auto const& row : rows) {
+    if (row.state != registry::AllocationState::Live || living_.contains(row.pod_id) || find_by_id(row.pod_id) != nullptr) continue;
+    ChildRecord record;
+    record.pod_name = row.pod_name;
+    record.pod_id = row.pod_id;
+    record.instance_id = row.instance_id;
+    record.socket_path = row.socket;
+    record.callback_address = core_.socket_path();
+    record.state = "live";
+    record.task = row.task;
+    record.scope_delegated = row.scope_allow;
+    record.scope_deny = row.scope_deny;
+    auto child = std::make_unique<Living>();
+    if (!watch_living(record, *child)) continue;  // it has just ended; the registry finds that out
+    std::erase_if(core_.state.spawned_children, [&](auto const& other) { return other.grandchild && other.pod_name == row.pod_name; });
+    living_[row.pod_id] = std::move(child);
+    core_.state.spawned_children.push_back(std::move(record));
+    broadcast_state(core_.state.spawned_children.back(), "idle");
+  }
+}
+
+/// Watches a child that another process started, and takes what it holds from the own scope. False: it does not live.
+bool Children::watch_living(ChildRecord const& record, Living& child) {
+  auto lives = [&]() -> pid_t {
+    auto holder = registry::lock_holder(core_.paths.pod_lock(record.pod_name));
+    return holder && *holder && (*holder)->instance_id == record.instance_id ? (*holder)->pid : 0;
+  };
+  child.pid = lives();
+  if (child.pid == 0) return false;
+  child.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
+  // Asked again: only then is the descriptor the one of the process that holds the lock.
+  if (!child.pidfd || lives() != child.pid) return false;
+  child.shown_state = "idle";
+  core_.authority.lend(record.pod_id, record.pod_name, record.scope_delegated);
+  child.watcher = std::make_unique<loop::FdWatcher>(core_.loop, child.pidfd.get(), loop::FdWatcher::kRead, [this, id = record.pod_id](uint32_t) {
+    auto it = living_.find(id);
+    if (it == living_.end()) return;
+    it->second->watcher.reset();
+    process_ended(id, std::nullopt);
+  });
+  return true;
 }
 
 void Children::move_to_reclaimed(std::string const& pod_id) {
   auto const* record = find_by_id(pod_id);
   if (record == nullptr) return;
   auto& reclaimed = core_.state.reclaimed_children;
-  reclaimed.push_back({record->pod_name, record->pod_id, record->scope_delegated});
+  reclaimed.push_back({record->pod_name, record->pod_id, record->instance_id, record->scope_delegated});
   if (reclaimed.size() > kMaxReclaimed) reclaimed.erase(reclaimed.begin());
   std::string name = record->pod_name;
   std::string socket = record->socket_path;
@@ -203,6 +271,10 @@ void Children::stop(std::string const& pod_id, bool tree, std::function<void(Res
     return;
   }
   Living& child = *it->second;
+  if (child.pid == 0 && record->state == "starting") {
+    done(fail(Code::Conflict, "the Pod is still starting; wait for the answer of SpawnPod"));
+    return;
+  }
   child.waiters.push_back(std::move(done));
   if (child.stop_expected) return;  // under way
   child.stop_expected = true;
@@ -250,31 +322,24 @@ void Children::recover() {
   for (auto const& record : records) {
     if (record.grandchild) continue;
     auto child = std::make_unique<Living>();
-    auto holder = registry::lock_holder(core_.paths.pod_lock(record.pod_name));
-    bool lives = holder && *holder && (*holder)->instance_id == record.instance_id;
-    if (lives) {
-      child->pid = (*holder)->pid;
-      child->pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, child->pid, 0)));
-      child->shown_state = "idle";
-      core_.authority.lend(record.pod_id, record.pod_name, record.scope_delegated);
-    }
     std::string pod_id = record.pod_id;
-    if (child->pidfd) {
-      child->watcher = std::make_unique<loop::FdWatcher>(core_.loop, child->pidfd.get(), loop::FdWatcher::kRead, [this, pod_id](uint32_t) {
-        auto it = living_.find(pod_id);
-        if (it == living_.end()) return;
-        it->second->watcher.reset();
-        process_ended(pod_id, std::nullopt);
-      });
-    }
-    bool gone = !child->pidfd;
+    bool lives = watch_living(record, *child);
     living_[pod_id] = std::move(child);
-    if (gone) {
-      core_.loop.post([this, alive = alive_, pod_id] {
-        if (*alive) process_ended(pod_id, std::nullopt);
-      });
+    if (lives) {
+      find_by_id(pod_id)->state = "live";  // it came up although its spawner did not see it
+      continue;
     }
+    core_.loop.post([this, alive = alive_, pod_id] {
+      if (*alive) process_ended(pod_id, std::nullopt);
+    });
   }
+  using Rows = Result<std::vector<registry::Allocation>>;
+  core_.registry_worker.run<Rows>([registry = core_.registry.get(), self = core_.state.pod_id] { return registry->children(self); },
+                                  [this, alive = alive_](Rows const& rows) {
+                                    if (!*alive || !rows) return;
+                                    take_over(*rows);
+                                    host_.scope_changed();
+                                  });
 }
 
 }  // namespace insomnia::pod

@@ -25,7 +25,8 @@ class Children {
     std::function<void(wire::EventBody const&)> broadcast;
     /// Takes in what lies in the inbox, then calls back: a child's last reports come before its end.
     std::function<void(std::function<void()>)> scan_mail;
-    /// An end that the child did not report itself. `instance_id` numbers it.
+    /// An end that the child did not report itself. `instance_id` numbers it. Called before the child's record goes, so that what is
+    /// written of it first is never lost with it.
     std::function<void(wire::PodEvent, std::string instance_id)> synthesised_end;
     /// The hands must follow the effective scope.
     std::function<void()> scope_changed;
@@ -36,11 +37,15 @@ class Children {
   Children(PodCore& core, Host host);
   ~Children();
 
-  /// At start: children of an earlier instance of this Pod. Those that live are watched, the others' ends are taken in.
+  /// At start: children of an earlier instance of this Pod. Those that live are watched, the others' ends are taken in. So are Pods
+  /// that became children when the one between them and this Pod ended.
   void recover();
 
   ChildRecord* find(std::string_view pod_name);
   ChildRecord* find_by_id(std::string_view pod_id);
+  /// Whether mail of this sender (a pod_id, or the instance_id of an end that this Pod wrote itself) about `pod_name` is of a child that is
+  /// or was ours: its last letter may be taken in after its record has gone.
+  bool may_report(std::string_view sender, std::string_view pod_name) const;
   /// A record in state starting; part of the spawn transaction.
   void add(ChildRecord record);
   /// Takes back a spawn that failed.
@@ -87,6 +92,8 @@ class Children {
   void broadcast_state(ChildRecord const& record, std::string const& state);
   wire::ChildInfo info(ChildRecord const& record, std::string const& state) const;
   void move_to_reclaimed(std::string const& pod_id);
+  void take_over(std::vector<registry::Allocation> const& rows);
+  bool watch_living(ChildRecord const& record, Living& child);
 
   PodCore& core_;
   Host host_;

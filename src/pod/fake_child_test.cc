@@ -14,6 +14,7 @@
 #include "pod/socket_server.hh"
 #include "registry/liveness.hh"
 #include "tools/hands_protocol.hh"
+#include "wire/log_entry.hh"
 
 // This executable is also the process that the tests start as a child Pod: `fake-child ROLE --pod NAME --spawn-config-fd 3 …`.
 namespace insomnia::pod {

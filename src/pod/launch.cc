@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <optional>
 
 #include "base/io.hh"
@@ -13,6 +15,9 @@ namespace insomnia::pod {
 namespace {
 
 constexpr size_t kStderrTail = 4096;
+constexpr size_t kMaxReadyLine = 16384;
+/// A process that has closed its pipe without a word is given this long to end by itself, so that its exit status can be told.
+constexpr int64_t kEndMs = 2'000;
 constexpr int kConfigFd = 3;
 constexpr int kReadyFd = 4;
 
@@ -42,7 +47,9 @@ struct PodLaunch::Impl {
   std::optional<loop::Child> child;
   UniqueFd ready_fd;
   std::unique_ptr<loop::FdWatcher> watcher;
+  std::unique_ptr<loop::FdWatcher> end_watcher;
   std::optional<loop::Timer> deadline;
+  bool closed = false;  ///< the pipe, without a ready line
   std::string line;
   int64_t deadline_ms;
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
@@ -52,6 +59,9 @@ struct PodLaunch::Impl {
 
   Result<void> start(Paths const& paths, RuntimeCommand const& command, HandOver const& hand_over);
   void read_ready();
+  bool take_line();
+  void process_ended();
+  void deadline_passed();
   void fail_launch(Code code, std::string message);
   void finish(Result<LaunchedPod> result);
 };
@@ -85,12 +95,33 @@ Result<void> PodLaunch::Impl::start(Paths const& paths, RuntimeCommand const& co
   write_end.reset();
 
   watcher = std::make_unique<loop::FdWatcher>(loop, ready_fd.get(), loop::FdWatcher::kRead, [this](uint32_t) { read_ready(); });
-  deadline.emplace(loop, [this] {
-    fail_launch(Code::Timeout, "Pod `" + name + "` did not get ready within " + std::to_string(deadline_ms) +
-                                   " ms (socket did not appear); its process was ended");
-  });
+  // Its end is seen by itself: whatever the process has started may hold the pipe open for longer.
+  end_watcher = std::make_unique<loop::FdWatcher>(loop, child->pidfd(), loop::FdWatcher::kRead, [this](uint32_t) { process_ended(); });
+  deadline.emplace(loop, [this] { deadline_passed(); });
   deadline->start(deadline_ms);
   return {};
+}
+
+void PodLaunch::Impl::deadline_passed() {
+  if (closed) fail_launch(Code::Unavailable, "Pod `" + name + "` closed its ready pipe without getting ready; its process was ended");
+  else fail_launch(Code::Timeout, "Pod `" + name + "` did not get ready within " + std::to_string(deadline_ms) +
+                                      " ms (socket did not appear); its process was ended");
+}
+
+void PodLaunch::Impl::process_ended() {
+  // A line that it wrote in time counts: what comes of it is the owner's business.
+  while (!closed) {
+    char buffer[4096];
+    ssize_t count = ::read(ready_fd.get(), buffer, sizeof buffer);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    line.append(buffer, static_cast<size_t>(count));
+    if (take_line()) return;
+  }
+  // What it started goes too. It is not reaped yet, so the group's number is still its own.
+  child->signal(SIGKILL);
+  auto status = child->wait(0);
+  fail_launch(Code::Unavailable, "Pod `" + name + "` ended before it was ready" + (status ? " (" + status->describe() + ")" : std::string()));
 }
 
 void PodLaunch::Impl::read_ready() {
@@ -99,21 +130,27 @@ void PodLaunch::Impl::read_ready() {
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (count <= 0) {
     // The process has closed its end without a word: it is ending.
-    auto status = child->wait(2'000);
-    fail_launch(Code::Unavailable, "Pod `" + name + "` ended before it was ready" +
-                                       (status ? " (" + status->describe() + ")" : std::string()));
+    closed = true;
+    watcher.reset();
+    deadline->start(std::min(deadline_ms, kEndMs));
     return;
   }
   line.append(buffer, static_cast<size_t>(count));
+  take_line();
+}
+
+/// Whether the launch is over with what has come.
+bool PodLaunch::Impl::take_line() {
   auto newline = line.find('\n');
   if (newline == std::string::npos) {
-    if (line.size() > 16384) fail_launch(Code::Internal, "Pod `" + name + "` sent no ready line but other output");
-    return;
+    if (line.size() <= kMaxReadyLine) return false;
+    fail_launch(Code::Internal, "Pod `" + name + "` sent no ready line but other output");
+    return true;
   }
   auto fields = text::split(std::string_view(line).substr(0, newline), '\t');
   if (fields.size() < 5 || fields[0] != "INSOMNIA-READY" || fields[1] != name) {
     fail_launch(Code::Internal, "Pod `" + name + "` sent a malformed ready line");
-    return;
+    return true;
   }
   LaunchedPod pod{.child = std::move(*child),
                   .pod_name = std::string(fields[1]),
@@ -122,9 +159,11 @@ void PodLaunch::Impl::read_ready() {
                   .socket_path = std::string(fields[2])};
   child.reset();
   finish(std::move(pod));
+  return true;
 }
 
 void PodLaunch::Impl::fail_launch(Code code, std::string message) {
+  end_watcher.reset();
   child.reset();  // kills the group and reaps
   std::string tail = tail_of(stderr_path);
   if (!tail.empty()) message += "\n--- child stderr (" + stderr_path + ") ---\n" + tail;
@@ -133,6 +172,7 @@ void PodLaunch::Impl::fail_launch(Code code, std::string message) {
 
 void PodLaunch::Impl::finish(Result<LaunchedPod> result) {
   watcher.reset();
+  end_watcher.reset();
   deadline.reset();
   auto callback = std::move(done);
   callback(std::move(result));  // may destroy this object
@@ -143,8 +183,8 @@ PodLaunch::PodLaunch(loop::EventLoop& loop, Paths const& paths, RuntimeCommand c
     : impl_(std::make_unique<Impl>(loop, std::move(done), deadline_ms)) {
   auto started = impl_->start(paths, command, hand_over);
   if (started) return;
-  impl_->child.reset();
   impl_->watcher.reset();
+  impl_->child.reset();
   loop.post([alive = impl_->alive, impl = impl_.get(), error = std::move(started).error()]() mutable {
     if (*alive) impl->finish(std::unexpected(std::move(error)));
   });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <tuple>
 
@@ -34,6 +35,7 @@ std::string encode_mail(Mail const& mail) {
                              {"from_instance_id", mail.from_instance_id},
                              {"from_pod_name", mail.from_pod_name},
                              {"seq", mail.seq}};
+  if (mail.taken > 0) object["taken"] = mail.taken;
   if (mail.event) object["event"] = *json::parse(wire::encode_pod_event(*mail.event));
   if (!mail.text.empty()) object["text"] = mail.text;
   return json::dump(object) + "\n";
@@ -47,6 +49,7 @@ Result<Mail> decode_mail(std::string_view text) {
             .from_instance_id = reader.string_or("from_instance_id", ""),
             .from_pod_name = reader.string_or("from_pod_name", ""),
             .seq = reader.uint("seq"),
+            .taken = reader.uint_or("taken", 0),
             .event = std::nullopt,
             .text = reader.string_or("text", "")};
   if (auto const* event = reader.object("event")) mail.event = TRY(wire::decode_pod_event(json::dump(*event)));
@@ -68,6 +71,11 @@ Result<std::vector<Mail>> scan_inbox(Paths const& paths, std::string const& name
     if (!entry.ends_with(".json")) continue;  // a file that is still being written, or a folder
     auto bytes = io::read_file(directory + "/" + entry, kMaxMailBytes);
     if (!bytes && bytes.error().code == Code::NotFound) continue;
+    if (!bytes && bytes.error().os_errno != 0 && bytes.error().os_errno != EISDIR) {
+      // The machine's trouble, not the letter's: it stays for the next look.
+      log::warn("mail can't be read now: " + bytes.error().message);
+      continue;
+    }
     auto mail = bytes ? decode_mail(*bytes) : Result<Mail>(std::unexpected(bytes.error()));
     if (!mail || file_name(mail->from_pod_id, mail->seq) != entry) {
       log::warn("mail " + directory + "/" + entry + " can't be read; it is kept in damaged/");
@@ -81,6 +89,10 @@ Result<std::vector<Mail>> scan_inbox(Paths const& paths, std::string const& name
   std::sort(result.begin(), result.end(),
             [](Mail const& a, Mail const& b) { return std::tie(a.from_pod_id, a.seq) < std::tie(b.from_pod_id, b.seq); });
   return result;
+}
+
+void bury_mail(Paths const& paths, std::string const& name, std::string const& sender, uint64_t seq) {
+  set_aside(inbox_dir(paths, name), file_name(sender, seq), "dead");
 }
 
 void remove_mail(Paths const& paths, std::string const& name, std::string const& sender, uint64_t seq) {

@@ -19,6 +19,8 @@ struct Mail {
   std::string from_instance_id;
   std::string from_pod_name;
   uint64_t seq = 0;
+  /// With the end of a run: number of the receiver's last message that the sender has worked off. What was sent later is still to come.
+  uint64_t taken = 0;
   std::optional<wire::PodEvent> event;  ///< from a child
   std::string text;                     ///< a message for the model, from a parent or a human
   friend bool operator==(Mail const&, Mail const&) = default;
@@ -33,6 +35,9 @@ Result<void> post_mail(Paths const& paths, std::string const& receiver_name, Mai
 /// All readable mail for `pod_id`, ordered by sender and number. Mail for an earlier Pod of the same name is moved to inbox/dead/, what
 /// cannot be read to inbox/damaged/. Blocking: log thread.
 Result<std::vector<Mail>> scan_inbox(Paths const& paths, std::string const& name, std::string const& pod_id);
+
+/// Moves mail that nobody of this Pod's may send to inbox/dead/. Blocking: log thread.
+void bury_mail(Paths const& paths, std::string const& name, std::string const& sender, uint64_t seq);
 
 /// Removes mail that is in the log now. Blocking: log thread.
 void remove_mail(Paths const& paths, std::string const& name, std::string const& sender, uint64_t seq);

@@ -65,15 +65,19 @@ Result<void> PodProcess::take_identity() {
   hand_over_ = TRY(read_hand_over(options_, environment_, paths_));
   std::string name = hand_over_.config.pod_name.value_or("");
   TRY(check_pod_name(name));
+  // Loading libcurl takes as long as all the rest of the start: it goes on beside it.
+  http_ = std::make_unique<http::Client>(loop_, environment_);
+  if (!hand_over_.config.model.ref.value_or("").starts_with("rehearsal/")) http_->preload();
   TRY(paths_.require_data_dir());
   TRY(prepare_runtime_dir(paths_));
   if (paths_.pod_socket(name).size() > kMaxSocketPath) {
     return fail(Code::InvalidArgument, "the socket path " + paths_.pod_socket(name) + " is longer than " + std::to_string(kMaxSocketPath) +
                                            " bytes; choose a shorter name or set INSOMNIA_RUNTIME_DIR to a shorter directory");
   }
-  TRY(claim_runtime_dir(paths_));
   instance_id_ = hand_over_.instance_id.empty() ? uuid7(clock_) : hand_over_.instance_id;
   runtime_lock_ = TRY(registry::InstanceLock::acquire(paths_.pod_lock(name), instance_id_));
+  // With the lock in hand: whoever claims another directory from now on sees that a Pod lives in this one.
+  TRY(claim_runtime_dir(paths_));
   data_lock_ = TRY(registry::InstanceLock::acquire(paths_.pod_dir(name) + "/lock", instance_id_));
 
   auto stored = TRY(read_pod_state(paths_, name));
@@ -125,8 +129,6 @@ Result<void> PodProcess::start_brain() {
   auto manifest = TRY(manifest::resolve(state_.config));
   auto catalogue = TRY(llm::Catalogue::load(paths_.config_dir));
   auto model = TRY(catalogue.resolve(manifest.config.model));
-  http_ = std::make_unique<http::Client>(loop_, environment_);
-  if (model.scheme != "rehearsal") http_->preload();
   RuntimeCommand self = RuntimeCommand::self();
   provider_ = TRY(llm::make_provider(model, {.loop = loop_,
                                              .http = *http_,

@@ -70,7 +70,7 @@ Result<wire::SystemItem> resolve_file(std::string const& shown, std::string cons
   struct stat info{};
   if (::stat(resolved->c_str(), &info) != 0) return reject(shown, "there is no such file");
   bool folder = S_ISDIR(info.st_mode);
-  if (folder && *resolved != path) return reject(shown, "it is a symbolic link to a directory");
+  if (folder && *resolved != path) return reject(shown, "it reaches a directory through a symbolic link or `..`");
   std::string body = folder ? TRY(list_folder(shown, *resolved, scope)) : TRY(read_start(shown, *resolved, limit));
   return wire::SystemItem{.kind = "file_attachment", .body = std::move(body), .message = "", .event = std::nullopt, .path = shown};
 }

@@ -1,5 +1,7 @@
 #include "pod/runtime_dir.hh"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -68,6 +70,12 @@ Result<void> prepare_runtime_dir(Paths const& paths) {
 Result<void> claim_runtime_dir(Paths const& paths) {
   std::string file = TRY(paths.require_data_dir()) + "/runtime.json";
   TRY(io::make_directories(paths.data_dir));
+  // One at a time: of two that claim different directories, the later one sees the earlier.
+  UniqueFd guard(::open((paths.data_dir + "/runtime.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!guard) return fail_errno("open " + paths.data_dir + "/runtime.lock", errno);
+  while (::flock(guard.get(), LOCK_EX) != 0) {
+    if (errno != EINTR) return fail_errno("lock " + paths.data_dir + "/runtime.lock", errno);
+  }
   std::string boot = boot_id();
   std::string ours = json::dump(boost::json::object{{"runtime_dir", paths.runtime_dir}, {"boot_id", boot}}) + "\n";
   auto recorded = io::read_file(file, 65536);
@@ -77,8 +85,11 @@ Result<void> claim_runtime_dir(Paths const& paths) {
     if (object) {
       json::Reader reader(*object);
       std::string other = reader.string_or("runtime_dir", "");
+      // The same directory under another name is no second one.
+      auto canonical = [](std::string const& path) { return io::real_path(path).value_or(path); };
+      bool same = canonical(other) == canonical(paths.runtime_dir);
       bool same_boot = reader.string_or("boot_id", "") == boot;
-      std::string pod = same_boot && other != paths.runtime_dir ? living_pod(other) : "";
+      std::string pod = same_boot && !same ? living_pod(other) : "";
       if (!pod.empty()) {
         return fail(Code::Conflict, "Pod `" + pod + "` lives in the runtime directory " + other + ", but this process was given " +
                                         paths.runtime_dir + " for the same data directory " + paths.data_dir +

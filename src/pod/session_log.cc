@@ -21,7 +21,8 @@ void SessionLog::append(std::vector<wire::LogRecord> const& records, bool durabl
   };
   bool was_empty = !exists_;
   exists_ = true;
-  worker_.run<Result<void>>(std::move(job), [this, was_empty, records, lines, done = std::move(done)](Result<void> result) {
+  worker_.run<Result<void>>(std::move(job), [this, alive = alive_, was_empty, records, lines, done = std::move(done)](Result<void> result) {
+    if (!*alive) return;
     // The first record of a segment was not written: the next append brings it again.
     if (!result && was_empty && mirror_.empty()) exists_ = false;
     if (result) mirror(records, std::move(*lines));

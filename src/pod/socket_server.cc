@@ -17,6 +17,7 @@ namespace {
 constexpr size_t kMaxAlerts = 512;
 constexpr int64_t kAcceptRetryMs = 100;
 constexpr size_t kMaxClients = 256;
+constexpr int kPiecesAtOnce = 16;
 
 }  // namespace
 
@@ -43,6 +44,7 @@ SocketServer::SocketServer(loop::EventLoop& loop, std::string path, UniqueFd fd,
 }
 
 SocketServer::~SocketServer() {
+  *alive_ = false;
   if (fd_) ::unlink(path_.c_str());
 }
 
@@ -73,6 +75,9 @@ void SocketServer::start_client(UniqueFd fd) {
   }
   if (clients_.size() >= kMaxClients) {
     log::warn("too many clients: a connection was refused");
+    // A fresh connection has room for this line; if not, it is closed all the same.
+    std::string line = wire::encode_event({wire::DisconnectEvent{"too many clients: this Pod serves " + std::to_string(kMaxClients) + " at once"}}) + "\n";
+    (void)!::send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL);
     return;
   }
   ClientId id = next_client_++;
@@ -95,7 +100,8 @@ void SocketServer::ready(ClientId id, uint32_t what) {
 
 bool SocketServer::read_from(ClientId id) {
   char buffer[65536];
-  for (;;) {
+  // A client that sends without end gives way to the others; the loop comes back to it.
+  for (int pieces = 0; pieces < kPiecesAtOnce; ++pieces) {
     auto it = clients_.find(id);
     if (it == clients_.end()) return false;
     ssize_t count = ::read(it->second->fd.get(), buffer, sizeof buffer);
@@ -111,6 +117,7 @@ bool SocketServer::read_from(ClientId id) {
     if (!take_lines(id)) return false;
     if (static_cast<size_t>(count) < sizeof buffer) return true;
   }
+  return true;
 }
 
 bool SocketServer::take_lines(ClientId id) {
@@ -234,7 +241,9 @@ void SocketServer::close(int64_t flush_ms, std::function<void()> done) {
     check_flushed();
   });
   flush_limit_->start(flush_ms);
-  loop_.post([this] { check_flushed(); });
+  loop_.post([this, alive = alive_] {
+    if (*alive) check_flushed();
+  });
 }
 
 void SocketServer::check_flushed() {

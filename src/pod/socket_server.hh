@@ -80,6 +80,7 @@ class SocketServer {
   uint64_t seq_ = 0;
   std::unique_ptr<loop::Timer> flush_limit_;
   std::function<void()> flushed_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace insomnia::pod

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "pod/fixture_test.hh"
+#include "wire/log_entry.hh"
 
 namespace insomnia::pod {
 namespace {

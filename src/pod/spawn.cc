@@ -13,9 +13,26 @@ namespace {
 constexpr int64_t kReadyMs = 10'000;
 constexpr int64_t kDeliveryMs = 20'000;
 
+/// Where a delegation scope decides what may be delegated, its denies travel in place of the spawner's own write denies: those keep the
+/// spawner itself out of what it may well hand on. What the spawner may not read, no child may.
+std::vector<scope::ScopeRule> denies_that_travel(scope::Scope const& own, std::optional<scope::ScopeConfig> const& delegation) {
+  if (!delegation) return own.deny_rules();
+  std::vector<scope::ScopeRule> rules = delegation->deny;
+  for (auto const& rule : own.deny_rules()) {
+    if (rule.permission == scope::Permission::Read) rules.push_back(rule);
+  }
+  return rules;
+}
+
 bool is_directory(std::string const& path) {
   struct stat info{};
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/// A name or scope that another holds and a limit that is reached are faults of the request, not of the machine.
+Error as_refusal(Error error) {
+  if (error.code == Code::Conflict || error.code == Code::AlreadyExists || error.code == Code::LimitReached) error.code = Code::InvalidArgument;
+  return error;
 }
 
 }  // namespace
@@ -28,16 +45,31 @@ SpawnTransaction::~SpawnTransaction() { *alive_ = false; }
 
 void SpawnTransaction::start(std::string_view arguments) {
   if (auto valid = validate(arguments); !valid) {
-    finish(tools::failed(valid.error()));
+    finish(tools::failed(as_refusal(valid.error())));
     return;
   }
   record_starting();
+}
+
+void SpawnTransaction::cancel() {
+  cancelled_ = true;
+  if (!launch_ || delivery_) return;  // the step under way sees it when it is done
+  launch_.reset();                    // kills the group and reaps
+  (void)cancelled();
+}
+
+/// Whether the transaction was given up: then it is undone here and the caller stops.
+bool SpawnTransaction::cancelled() {
+  if (!cancelled_ || !done_) return cancelled_;
+  roll_back(Error{Code::Cancelled, "SpawnPod of `" + input_.name + "` was cancelled; nothing of it is left"});
+  return true;
 }
 
 Result<void> SpawnTransaction::validate(std::string_view arguments) {
   input_ = TRY(decode_spawn_pod(arguments));
   if (input_.name == core_.name()) return fail(Code::InvalidArgument, "a Pod cannot spawn itself: `" + input_.name + "` is this Pod's own name");
   TRY(check_pod_name(input_.name));
+  if (text::trim(input_.task).empty()) return fail(Code::InvalidArgument, "the task must not be empty; say what the Pod is to do");
   socket_ = core_.paths.pod_socket(input_.name);
   if (socket_.size() > kMaxSocketPath) {
     return fail(Code::InvalidArgument, "the name `" + input_.name + "` makes the socket path " + socket_ + " too long; choose a shorter name");
@@ -46,7 +78,7 @@ Result<void> SpawnTransaction::validate(std::string_view arguments) {
     return fail(Code::AlreadyExists, "you have a Pod named `" + input_.name + "` already; use SendToPod, or choose another name");
   }
   auto allow = TRY(scope::canonical_request(input_.scope));
-  auto deny = scope::travelling_denies(core_.authority.own().deny_rules(), allow);
+  auto deny = scope::travelling_denies(denies_that_travel(core_.authority.own(), core_.manifest.config.delegation_scope), allow);
   scope::Scope child_scope = scope::Scope::from_resolved({allow, deny});
   std::string cwd = TRY(child_cwd(child_scope));
   auto child = TRY(profile::build_child_config(core_.manifest, profiles_,
@@ -101,7 +133,7 @@ void SpawnTransaction::record_starting() {
   recorded_ = true;
   children_.add(std::move(record));
   core_.persist([this, alive = alive_](Result<void> written) {
-    if (!*alive) return;
+    if (!*alive || cancelled()) return;
     if (written) reserve();
     else roll_back(std::move(written).error());
   });
@@ -131,11 +163,11 @@ void SpawnTransaction::reserve() {
       [this, alive = alive_](Result<void> reserved) {
         if (!*alive) return;
         if (!reserved) {
-          roll_back(std::move(reserved).error());
+          roll_back(as_refusal(std::move(reserved).error()));
           return;
         }
         reserved_ = true;
-        demote();
+        if (!cancelled()) demote();
       });
 }
 
@@ -143,7 +175,7 @@ void SpawnTransaction::demote() {
   core_.authority.lend(hand_over_.pod_id, input_.name, hand_over_.config.scope.allow);
   demoted_ = true;
   host_.apply_scope([this, alive = alive_](Result<void> applied) {
-    if (!*alive) return;
+    if (!*alive || cancelled()) return;
     if (applied) launch();
     else roll_back(std::move(applied).error());
   });
@@ -159,13 +191,15 @@ void SpawnTransaction::launch() {
 
 void SpawnTransaction::ready(LaunchedPod pod) {
   if (pod.pod_id != hand_over_.pod_id || pod.instance_id != hand_over_.instance_id || pod.socket_path != socket_) {
-    // `pod` is killed and reaped with its group when it goes out of scope.
+    { loop::Child stranger = std::move(pod.child); }  // killed and reaped with its group before its scope is free
     roll_back(Error{Code::Internal, "the process that got ready as `" + input_.name + "` is not the one that was started"});
     return;
   }
   children_.started(hand_over_.pod_id, std::move(pod.child));
   auto* record = children_.find_by_id(hand_over_.pod_id);
   if (record != nullptr) record->work_open = true;
+  // Now, not when the delivery is confirmed: its own news of itself may come before that.
+  children_.set_shown_state(hand_over_.pod_id, "running");
   core_.persist();
   host_.tell_parent({core_.name(), input_.name, socket_, hand_over_.config.scope.allow});
   deliver();
@@ -175,7 +209,6 @@ void SpawnTransaction::deliver() {
   delivery_ = std::make_unique<client::RunDelivery>(
       core_.loop, socket_, input_.task, kDeliveryMs, [this](Result<void> delivered) {
         if (delivered) {
-          children_.set_shown_state(hand_over_.pod_id, "running");
           finish({.summary = "spawned pod `" + input_.name + "` (" + hand_over_.profile + ") with " +
                              scope::describe_rules(hand_over_.config.scope.allow) + "; it works on the task now and its end will be " +
                              "reported to you",
@@ -184,6 +217,7 @@ void SpawnTransaction::deliver() {
           return;
         }
         children_.set_work_open(hand_over_.pod_id, false);
+        children_.set_shown_state(hand_over_.pod_id, "idle");
         std::string kind = "its task was not confirmed";
         if (delivered.error().code == Code::Conflict) kind = "it is already running something";
         if (delivered.error().code == Code::InvalidArgument) kind = "it rejected the task";

@@ -33,10 +33,13 @@ class SpawnTransaction {
 
   /// `done` is called exactly once, possibly before start() returns (when the input is refused).
   void start(std::string_view arguments);
+  /// Gives up: undone like any failure when the child is not ready yet. One that is ready keeps its task.
+  void cancel();
 
  private:
   Result<void> validate(std::string_view arguments);
   Result<std::string> child_cwd(scope::Scope const& child_scope) const;
+  bool cancelled();
   void record_starting();
   void reserve();
   void demote();
@@ -57,6 +60,7 @@ class SpawnTransaction {
   bool recorded_ = false;
   bool reserved_ = false;
   bool demoted_ = false;
+  bool cancelled_ = false;
   std::unique_ptr<PodLaunch> launch_;
   std::unique_ptr<client::RunDelivery> delivery_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -14,7 +14,7 @@
 
 namespace insomnia::pod {
 
-Result<HandOver> read_hand_over(PodOptions const& options, Environment const& environment, Paths const& paths) {
+Result<HandOver> read_hand_over(PodOptions const& options, Environment const&, Paths const&) {
   if (options.adopt && options.callback.empty()) return fail(Code::InvalidArgument, "--adopt requires --callback");
   if (options.spawn_config_fd) {
     UniqueFd fd(*options.spawn_config_fd);
@@ -48,7 +48,6 @@ Result<HandOver> read_hand_over(PodOptions const& options, Environment const& en
     config.model = {};
     config.model.ref = options.model;
   }
-  if (config.model.empty()) config.model = TRY(llm::default_model(environment, paths.config_dir));
   if (!config.pod_name) config.pod_name = sanitize_pod_name(io::base_name(cwd), "workspace");
   hand_over.cwd = cwd;
   hand_over.workspace_root = options.workspace.empty() ? cwd : TRY(io::real_path(options.workspace));
@@ -135,21 +134,33 @@ std::optional<Mail> last_report(PodState const& state, std::string const& instan
   if (!state.parent) return std::nullopt;
   std::optional<wire::LogEntry> end;
   std::string answer;
+  bool run_seen = false;
+  uint64_t taken = 0;
+  auto note_mail = [&](std::optional<wire::MailRef> const& mail) {
+    if (mail && mail->sender == state.parent->pod_id) taken = std::max(taken, mail->seq);
+  };
   for (auto it = lines.rbegin(); it != lines.rend(); ++it) {
     auto entry = wire::decode_log_entry(*it);
     if (!entry) continue;
+    wire::LogRecord const& record = entry->record;
     if (!end) {
-      auto const* completed = std::get_if<wire::RunCompleted>(&entry->record);
-      auto const* errored = std::get_if<wire::RunErrored>(&entry->record);
+      auto const* completed = std::get_if<wire::RunCompleted>(&record);
+      auto const* errored = std::get_if<wire::RunErrored>(&record);
       if ((completed != nullptr && completed->report) || (errored != nullptr && errored->report)) end = *std::move(entry);
       continue;
     }
-    auto const* item = std::get_if<wire::AssistantItem>(&entry->record);
-    auto const* message = item == nullptr ? nullptr : std::get_if<wire::Message>(&item->item);
-    if (message != nullptr) {
-      answer = wire::message_text(*message);
-      break;
+    if (auto const* input = std::get_if<wire::UserInput>(&record)) note_mail(input->mail);
+    if (auto const* item = std::get_if<wire::SystemItemRecord>(&record)) note_mail(item->mail);
+    if (auto const* start = std::get_if<wire::SegmentStart>(&record)) {
+      auto last = start->inbox.find(state.parent->pod_id);
+      if (last != start->inbox.end()) note_mail(wire::MailRef{last->first, last->second});
     }
+    // The answer is the text of the run's last turn that had any; an earlier run's is none of this end's.
+    if (std::holds_alternative<wire::Invoke>(record)) run_seen = true;
+    if (std::holds_alternative<wire::TurnEndRecord>(record) && !answer.empty()) run_seen = true;
+    auto const* item = run_seen ? nullptr : std::get_if<wire::AssistantItem>(&record);
+    auto const* message = item == nullptr ? nullptr : std::get_if<wire::Message>(&item->item);
+    if (message != nullptr) answer.insert(0, wire::message_text(*message));
   }
   if (!end) return std::nullopt;
   Mail mail{.to_pod_id = state.parent->pod_id,
@@ -157,6 +168,7 @@ std::optional<Mail> last_report(PodState const& state, std::string const& instan
             .from_instance_id = instance_id,
             .from_pod_name = state.pod_name,
             .seq = 0,
+            .taken = taken,
             .event = std::nullopt,
             .text = ""};
   std::optional<std::string> last;

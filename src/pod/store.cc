@@ -56,6 +56,7 @@ bj::object encode_child(ChildRecord const& child) {
           {"scope_delegated", encode_rules(child.scope_delegated)},
           {"scope_deny", encode_rules(child.scope_deny)},
           {"mail_seq", child.mail_seq},
+          {"mail_awaited", child.mail_awaited},
           {"work_open", child.work_open},
           {"grandchild", child.grandchild},
           {"read_segment", child.read_segment},
@@ -76,6 +77,7 @@ Result<ChildRecord> decode_child(bj::object const& object) {
   child.scope_delegated = decode_rules(reader, "scope_delegated");
   child.scope_deny = decode_rules(reader, "scope_deny");
   child.mail_seq = reader.uint_or("mail_seq", 0);
+  child.mail_awaited = reader.uint_or("mail_awaited", 0);
   child.work_open = reader.boolean_or("work_open", false);
   child.grandchild = reader.boolean_or("grandchild", false);
   child.read_segment = reader.string_or("read_segment", "");
@@ -110,7 +112,10 @@ std::string encode_pod_state(PodState const& state) {
   object["spawned_children"] = std::move(children);
   bj::array reclaimed;
   for (auto const& child : state.reclaimed_children) {
-    reclaimed.push_back({{"pod_name", child.pod_name}, {"pod_id", child.pod_id}, {"scope_delegated", encode_rules(child.scope_delegated)}});
+    reclaimed.push_back({{"pod_name", child.pod_name},
+                         {"pod_id", child.pod_id},
+                         {"instance_id", child.instance_id},
+                         {"scope_delegated", encode_rules(child.scope_delegated)}});
   }
   object["reclaimed_children"] = std::move(reclaimed);
   object["resolved_manifest_snapshot"] = *json::parse(manifest::to_json(state.config));
@@ -150,7 +155,7 @@ Result<PodState> decode_pod_state(std::string_view text) {
       if (!child.is_object()) continue;
       json::Reader inner(child.as_object(), "reclaimed_children");
       state.reclaimed_children.push_back(
-          {inner.string("pod_name"), inner.string_or("pod_id", ""), decode_rules(inner, "scope_delegated")});
+          {inner.string("pod_name"), inner.string_or("pod_id", ""), inner.string_or("instance_id", ""), decode_rules(inner, "scope_delegated")});
       TRY(inner.finish());
     }
   }

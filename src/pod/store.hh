@@ -26,6 +26,7 @@ struct ChildRecord {
   std::vector<scope::ScopeRule> scope_delegated;
   std::vector<scope::ScopeRule> scope_deny;
   uint64_t mail_seq = 0;          ///< number of the last message sent to it
+  uint64_t mail_awaited = 0;      ///< the last of them that got into its inbox: the end of its work is still to come, or came
   bool work_open = false;         ///< it was given work whose end has not come
   bool grandchild = false;        ///< known through scope_sub_delegated only
   std::string read_segment;       ///< ReadPodOutput: where the last reading stopped
@@ -36,6 +37,7 @@ struct ChildRecord {
 struct ReclaimedChild {
   std::string pod_name;
   std::string pod_id;
+  std::string instance_id;
   std::vector<scope::ScopeRule> scope_delegated;
   friend bool operator==(ReclaimedChild const&, ReclaimedChild const&) = default;
 };

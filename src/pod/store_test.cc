@@ -33,12 +33,13 @@ PodState full() {
   child.scope_delegated = {write_rule("/w/sub"), read_rule("/w", false)};
   child.scope_deny = {write_rule("/w/sub/x")};
   child.mail_seq = 3;
+  child.mail_awaited = 2;
   child.work_open = true;
   child.grandchild = true;
   child.read_segment = "seg";
   child.read_index = 7;
   state.spawned_children = {child};
-  state.reclaimed_children = {{.pod_name = "old", .pod_id = "old-id", .scope_delegated = {read_rule("/w/old")}}};
+  state.reclaimed_children = {{.pod_name = "old", .pod_id = "old-id", .instance_id = "old-1", .scope_delegated = {read_rule("/w/old")}}};
   return state;
 }
 

@@ -70,8 +70,11 @@ PodHome::~PodHome() {
 }
 
 std::unique_ptr<Program> PodHome::start(std::vector<std::string> arguments, std::string cwd, std::string input) const {
-  return std::make_unique<Program>(ProgramStart{.program = binary,
-                                                .arguments = std::move(arguments),
+  std::vector<std::string> line = launcher;
+  line.push_back(binary);
+  line.insert(line.end(), arguments.begin(), arguments.end());
+  return std::make_unique<Program>(ProgramStart{.program = line.front(),
+                                                .arguments = {line.begin() + 1, line.end()},
                                                 .environment = environment,
                                                 .cwd = cwd.empty() ? work_ : std::move(cwd),
                                                 .input = std::move(input)});

@@ -50,6 +50,8 @@ class PodHome {
 
   Environment environment;
   std::string binary;
+  /// A program and its arguments by which `insomnia` is started (setpriv, a shell); empty: directly.
+  std::vector<std::string> launcher;
 
  private:
   TempDir directory_;

@@ -1,0 +1,345 @@
+#include "pod/spawn.hh"
+
+#include <sys/stat.h>
+
+#include "pod/fixture_test.hh"
+
+namespace insomnia::pod {
+namespace {
+
+/// Runs SpawnPod calls of `root` with the fake child.
+class SpawnTest : public SpawnerTest {
+ protected:
+  SpawnTest() { make_children(); }
+  void TearDown() override {
+    transaction.reset();
+    stop_children();
+  }
+
+  void make_children() {
+    children = std::make_unique<Children>(*core, Children::Host{.broadcast = [this](wire::EventBody const& event) { news.push_back(event); },
+                                                                .scan_mail = [](std::function<void()> done) { done(); },
+                                                                .synthesised_end = [this](wire::PodEvent event, std::string) { ends.push_back(event); },
+                                                                .scope_changed = [] {},
+                                                                .changed = [] {}});
+  }
+  void stop_children() {
+    if (!children) return;
+    bool stopped = false;
+    children->stop_all([&] { stopped = true; });
+    run_until([&] { return stopped; });
+    children.reset();
+  }
+  /// Another kind of child or another manifest for what follows.
+  void restart(std::string role, manifest::Config config = {}, std::optional<ParentLink> parent = std::nullopt) {
+    transaction.reset();
+    children.reset();
+    start_core(fake_child(std::move(role)), std::move(config), std::move(parent));
+    make_children();
+  }
+
+  std::string arguments(std::string const& name, std::string const& task, std::string const& target, std::string const& more = "") {
+    return R"({"name":")" + name + R"(","task":")" + task + R"(","scope":[{"target":")" + target + R"(","permission":"write"}])" + more + "}";
+  }
+  void begin(std::string const& text) {
+    answer.reset();
+    SpawnTransaction::Host host{.apply_scope =
+                                    [this](std::function<void(Result<void>)> done) {
+                                      applied.push_back(core->authority.effective());
+                                      loop.post([this, done = std::move(done)] { done(apply_result); });
+                                    },
+                                .tell_parent = [this](wire::ScopeSubDelegated event) { told.push_back(event); }};
+    transaction = std::make_unique<SpawnTransaction>(*core, *children, profiles, std::move(host), [this](tools::Output output) {
+      EXPECT_FALSE(answer) << "answered twice";
+      answer = std::move(output);
+    });
+    transaction->start(text);
+  }
+  tools::Output spawn(std::string const& text) {
+    begin(text);
+    run_until([&] { return answer.has_value(); });
+    return *answer;
+  }
+  /// Everything is as it was before any spawn.
+  void expect_untouched() {
+    EXPECT_EQ(rows().size(), 1u);
+    EXPECT_TRUE(core->state.spawned_children.empty());
+    EXPECT_TRUE(stored_children().empty());
+    EXPECT_EQ(core->authority.effective(), core->authority.own());
+    EXPECT_FALSE(children->any_living());
+  }
+  std::vector<ChildRecord> stored_children() {
+    core->log_worker.drain();
+    auto state = read_pod_state(paths, "root");
+    return state && *state ? (*state)->spawned_children : std::vector<ChildRecord>{};
+  }
+
+  profile::ProfileSet profiles = profile::builtin_profiles();
+  std::unique_ptr<Children> children;
+  std::unique_ptr<SpawnTransaction> transaction;
+  std::optional<tools::Output> answer;
+  Result<void> apply_result;
+  std::vector<scope::Scope> applied;
+  std::vector<wire::ScopeSubDelegated> told;
+  std::vector<wire::EventBody> news;
+  std::vector<wire::PodEvent> ends;
+};
+
+// Case 78.
+TEST_F(SpawnTest, SuccessIsOneRowOneRecordLessScopeAndOneRun) {
+  std::string sub = directory.directory("work/sub");
+  auto output = spawn(arguments("kid", "dig a hole", sub));
+  ASSERT_FALSE(output.is_error) << output.summary;
+  EXPECT_HAS(output.summary, "`kid`");
+  EXPECT_HAS(output.summary, "write:" + sub);
+
+  auto table = rows();
+  ASSERT_EQ(table.size(), 2u);
+  EXPECT_EQ(table["kid"].delegated_from, "root-id");
+  EXPECT_EQ(table["kid"].state, registry::AllocationState::Live);
+  EXPECT_EQ(table["kid"].scope_allow, std::vector{write_rule(sub)});
+
+  auto records = stored_children();
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records, core->state.spawned_children);
+  EXPECT_EQ(records[0].state, "live");
+  EXPECT_EQ(records[0].callback_address, paths.pod_socket("root"));
+  EXPECT_EQ(records[0].pod_id, table["kid"].pod_id);
+  EXPECT_TRUE(records[0].work_open);
+
+  EXPECT_EQ(core->authority.effective().permission_at(sub + "/f"), scope::Permission::Read);
+  EXPECT_TRUE(core->authority.effective().is_writable(work + "/elsewhere"));
+  ASSERT_FALSE(applied.empty());
+  EXPECT_FALSE(applied[0].is_writable(sub + "/f")) << "the hands are demoted before the child starts";
+  EXPECT_EQ(child_file("kid", "runs.log"), R"({"method":"run","params":{"input":[{"kind":"text","content":"dig a hole"}]}})" "\n");
+}
+
+// Case 85, 86: the spawner's own directory where the child can read it, else its own.
+TEST_F(SpawnTest, AChildStartsWhereItMayRead) {
+  std::string sub = directory.directory("work/sub");
+  ASSERT_FALSE(spawn(arguments("kid", "t", sub)).is_error);
+  EXPECT_EQ(child_file("kid", "cwd"), sub + "\n");
+  ASSERT_FALSE(spawn(R"({"name":"reader","task":"t","scope":[{"target":")" + work + R"(","permission":"read"}]})").is_error);
+  EXPECT_EQ(child_file("reader", "cwd"), work + "\n");
+}
+
+// Case 84.
+TEST_F(SpawnTest, AGivenDirectoryIsUsedInItsCanonicalForm) {
+  std::string sub = directory.directory("work/sub");
+  std::string link = directory.link("work/link", sub);
+  ASSERT_FALSE(spawn(arguments("kid", "t", work, R"(,"cwd":")" + link + "\"")).is_error);
+  EXPECT_EQ(child_file("kid", "cwd"), sub + "\n");
+}
+
+// W3: canonical in row, record and the child's own view, however it was written.
+TEST_F(SpawnTest, TargetsAreCanonicalEverywhere) {
+  std::string sub = directory.directory("work/sub");
+  std::string link = directory.link("work/link", sub);
+  ASSERT_FALSE(spawn(arguments("kid", "t", link)).is_error);
+  EXPECT_EQ(rows()["kid"].scope_allow, std::vector{write_rule(sub)});
+  EXPECT_EQ(core->state.spawned_children[0].scope_delegated, std::vector{write_rule(sub)});
+}
+
+TEST_F(SpawnTest, TheOwnParentIsToldOfTheGrandchild) {
+  ASSERT_FALSE(spawn(arguments("kid", "t", work)).is_error);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0], (wire::ScopeSubDelegated{"root", "kid", paths.pod_socket("kid"), {write_rule(work)}}));
+}
+
+// R9, R10.
+TEST_F(SpawnTest, OfTwoWithOneScopeExactlyOneStarts) {
+  ASSERT_FALSE(spawn(arguments("one", "t", work)).is_error);
+  auto second = spawn(arguments("two", "t", work + "/sub"));
+  ASSERT_TRUE(second.is_error);
+  EXPECT_HAS(second.summary, "'one'");
+  auto same = spawn(arguments("one", "t", work));
+  ASSERT_TRUE(same.is_error);
+  EXPECT_HAS(same.summary, "`one`");
+  EXPECT_EQ(rows().size(), 2u);
+  EXPECT_EQ(stored_children().size(), 1u);
+  EXPECT_FALSE(core->authority.effective().is_writable(work)) << "the refused one gave nothing back";
+}
+
+// Case 80, R7.
+TEST_F(SpawnTest, AChildThatNeverGetsReadyIsUndone) {
+  for (auto* role : {"exit", "malformed", "leave-holder"}) {
+    restart(role);
+    auto output = spawn(arguments("kid", "t", work));
+    EXPECT_TRUE(output.is_error) << role;
+    expect_untouched();
+    EXPECT_EQ(applied.back(), core->authority.own()) << "the hands have their scope back";
+  }
+}
+
+// W18: ids are compared, not names.
+TEST_F(SpawnTest, AStrangerThatGetsReadyIsKilledAndUndone) {
+  restart("wrong-id");
+  auto output = spawn(arguments("kid", "t", work));
+  ASSERT_TRUE(output.is_error);
+  EXPECT_HAS(output.summary, "not the one that was started");
+  expect_untouched();
+  // Its death is proven: the name can be taken at once.
+  restart("pod");
+  EXPECT_FALSE(spawn(arguments("kid", "t", work)).is_error);
+}
+
+TEST_F(SpawnTest, HandsThatCannotBeDemotedStopTheSpawn) {
+  apply_result = fail(Code::Conflict, "a write is under way in " + work);
+  auto output = spawn(arguments("kid", "t", work));
+  ASSERT_TRUE(output.is_error);
+  EXPECT_HAS(output.summary, "a write is under way");
+  expect_untouched();
+  EXPECT_EQ(child_file("kid", "pid"), "<none>") << "no process was started";
+}
+
+// Case 8.4 H: a failure of delivery keeps the child, in three kinds.
+TEST_F(SpawnTest, AFailureOfDeliveryKeepsTheChildAndSaysSo) {
+  for (auto [role, says] : {std::pair{"busy", "already running"}, std::pair{"rejecting", "not this"}}) {
+    restart(role);
+    auto output = spawn(arguments("kid", "t", work));
+    ASSERT_TRUE(output.is_error) << role;
+    EXPECT_HAS(output.summary, "remains registered");
+    EXPECT_HAS(output.summary, says);
+    EXPECT_EQ(rows().size(), 2u);
+    ASSERT_EQ(stored_children().size(), 1u);
+    EXPECT_FALSE(core->state.spawned_children[0].work_open) << "nothing is awaited of it";
+    EXPECT_FALSE(children->any_working());
+    stop_children();
+  }
+}
+
+// A Pod that dies with its task in hand is told of as a crash, once, and its scope comes back.
+TEST_F(SpawnTest, AChildThatDiesWithItsTaskIsACrash) {
+  restart("dying");
+  auto output = spawn(arguments("kid", "t", work));
+  EXPECT_TRUE(output.is_error);
+  run_until([&] { return !ends.empty(); });
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(std::get<wire::Crashed>(ends[0]).exit_status, "exit code 5");
+  expect_untouched();
+}
+
+TEST_F(SpawnTest, CancelledBeforeItIsReadyNothingIsLeft) {
+  restart("silent");
+  begin(arguments("kid", "t", work));
+  run_until([&] { return io::exists(paths.pod_runtime_dir("kid") + "/stderr.log"); });
+  EXPECT_EQ(rows().size(), 2u);
+  transaction->cancel();
+  run_until([&] { return answer.has_value(); });
+  EXPECT_TRUE(answer->is_error);
+  EXPECT_HAS(answer->summary, "cancelled");
+  expect_untouched();
+}
+
+TEST_F(SpawnTest, CancelledAtOnceNothingIsStarted) {
+  begin(arguments("kid", "t", work));
+  transaction->cancel();
+  transaction->cancel();
+  run_until([&] { return answer.has_value(); });
+  EXPECT_TRUE(answer->is_error);
+  expect_untouched();
+  EXPECT_EQ(child_file("kid", "pid"), "<none>");
+}
+
+TEST_F(SpawnTest, CancelledWhenItIsReadyItGoesOn) {
+  begin(arguments("kid", "t", work));
+  run_until([&] { return children->find("kid") != nullptr && children->find("kid")->state == "live"; });
+  transaction->cancel();
+  run_until([&] { return answer.has_value(); });
+  EXPECT_FALSE(answer->is_error) << answer->summary;
+}
+
+TEST_F(SpawnTest, DestroyedInTheMiddleItAnswersNobody) {
+  restart("silent");
+  begin(arguments("kid", "t", work));
+  run_until([&] { return io::exists(paths.pod_runtime_dir("kid") + "/stderr.log"); });
+  transaction.reset();
+  core->registry_worker.drain();
+  loop.run_once(0);
+  EXPECT_FALSE(answer);
+}
+
+// ---- Refusals: nothing changes.
+
+class SpawnRefusal : public SpawnTest {
+ protected:
+  std::string refused(std::string const& text) {
+    auto output = spawn(text);
+    EXPECT_TRUE(output.is_error) << text;
+    expect_untouched();
+    EXPECT_FALSE(io::exists(paths.pod_runtime_dir("kid"))) << "no process was started";
+    return output.summary;
+  }
+};
+
+TEST_F(SpawnRefusal, OfInputThatIsNoInput) {
+  EXPECT_HAS(refused("{"), "invalid SpawnPod input");
+  EXPECT_HAS(refused("{}"), "name");
+  EXPECT_HAS(refused(R"({"name":"kid","task":"t"})"), "scope");
+  EXPECT_HAS(refused(R"({"name":"kid","task":"t","scope":[]})"), "must not be empty");
+  EXPECT_HAS(refused(R"({"name":"kid","task":"t","scope":[{"target":"rel","permission":"read"}]})"), "must be absolute");
+  EXPECT_HAS(refused(R"({"name":"kid","task":"t","scope":[{"target":"/","permission":"own"}]})"), "permission");
+  EXPECT_HAS(refused(arguments("kid", "  ", work)), "task must not be empty");
+}
+
+// R8, W4.
+TEST_F(SpawnRefusal, OfNamesThatAreNoNames) {
+  for (auto* name : {"../x", "/abs", "", ".hidden", "registry.db", "a b"}) EXPECT_NE(refused(arguments(name, "t", work)), "") << name;
+  EXPECT_HAS(refused(arguments("root", "t", work)), "cannot spawn itself");
+  EXPECT_NE(refused(arguments(std::string(65, 'x'), "t", work)), "");
+}
+
+// Case 79.
+TEST_F(SpawnRefusal, OfScopeOutsideTheOwn) {
+  std::string text = refused(arguments("kid", "t", "/usr"));
+  EXPECT_HAS(text, "not within");
+  EXPECT_HAS(text, "Invalid argument");
+  directory.link("work/out", "/usr");
+  EXPECT_HAS(refused(arguments("kid", "t", work + "/out")), "not within");
+  EXPECT_NE(refused(arguments("kid", "t", work + "/../../etc")), "");
+}
+
+// Case 81, 82.
+TEST_F(SpawnRefusal, ByTheDelegationScope) {
+  manifest::Config config;
+  config.delegation_scope = scope::ScopeConfig{};
+  restart("pod", config);
+  std::string text = refused(arguments("kid", "t", work));
+  EXPECT_HAS(text, "no delegation scope grant");
+  EXPECT_HAS(text, "direct filesystem scope");
+
+  std::string sub = directory.directory("work/sub");
+  config.delegation_scope = scope::ScopeConfig{{write_rule(sub, false)}, {}};
+  restart("pod", config);
+  EXPECT_HAS(refused(arguments("kid", "t", work)), "outside this Pod's delegation scope grant");
+  EXPECT_NE(refused(arguments("kid", "t", sub)), "") << "recursive below a grant that is not";
+}
+
+// Case 84.
+TEST_F(SpawnRefusal, OfDirectoriesToStartIn) {
+  auto with_cwd = [&](std::string const& cwd) { return arguments("kid", "t", work, R"(,"cwd":")" + cwd + "\""); };
+  EXPECT_HAS(refused(with_cwd("relative")), "must be absolute");
+  EXPECT_HAS(refused(with_cwd(work + "/missing")), "does not exist");
+  EXPECT_HAS(refused(with_cwd(directory.file("work/file"))), "must be a directory");
+  EXPECT_HAS(refused(with_cwd("/usr")), "outside the child's delegated readable scope");
+}
+
+// Case 95, 96.
+TEST_F(SpawnRefusal, OfProfilesWithTheSelectorsThatWork) {
+  for (auto* profile : {"path:x.lua", "/abs/x", "./x", "../x", "dir/x", "x.lua", "nobody"}) {
+    std::string text = refused(arguments("kid", "t", work, std::string(R"(,"profile":")") + profile + "\""));
+    EXPECT_HAS(text, "`inherit`");
+  }
+}
+
+TEST_F(SpawnRefusal, ByTheLimits) {
+  manifest::Config config;
+  config.limits = manifest::Limits{.max_depth = std::nullopt, .max_children = 0, .max_live_pods = std::nullopt};
+  restart("pod", config);
+  std::string text = refused(arguments("kid", "t", work));
+  EXPECT_HAS(text, "max_children");
+  EXPECT_HAS(text, "Invalid argument");
+}
+
+}  // namespace
+}  // namespace insomnia::pod
