@@ -66,9 +66,9 @@ class RunSession {
   }
   std::string how_to_go_on() const {
     std::string attach = "  insomnia attach " + name_;
-    std::string run = "  insomnia run --name " + name_ + " \"…\"";
-    attach.resize(std::max(attach.size(), text::length(run)), ' ');
-    return attach + "   to go on (then /resume)\n" + run + "   to give it something else to do";
+    std::string send = "  insomnia send " + name_ + " \"…\"";
+    attach.resize(std::max(attach.size(), text::length(send)), ' ');
+    return attach + "   to go on (then /resume)\n" + send + "   to give it something else to do";
   }
 
   RunOptions const& options_;

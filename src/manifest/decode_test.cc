@@ -278,6 +278,13 @@ TEST(ManifestToml, MalformedHeadersAreErrors) {
   }
 }
 
+TEST(ManifestToml, LettersBeyondAscii) {
+  EXPECT_TRUE(error_of("gr\u00f6\u00dfe = 1").starts_with("test.toml:1:"));
+  EXPECT_TRUE(error_of("\u028d = 1").starts_with("test.toml:1:"));
+  EXPECT_EQ(parsed("worker.language = \"\"\"a \\\n  \u00fcb\"\"\" # \u6f22").worker.language, "a \u00fcb");
+  EXPECT_EQ(parsed("\ufeffpod.name = 'bom'").pod_name, "bom");
+}
+
 TEST(ManifestToml, UnknownKeysAreErrorsEverywhere) {
   EXPECT_EQ(error_of("[pod]\nname = 'x'\npwd = '/'"),
             "test.toml:3:1: pod.pwd: unknown key; known here: name, prompt_pack");

@@ -208,7 +208,7 @@ struct Manifest {
 
 /// What a Pod and all below it can never exceed. Handed down beside the config; neither inherit nor a profile changes it.
 struct Ceilings {
-  std::optional<Permissions> permissions;
+  std::vector<Permissions> permissions;  ///< of each ancestor that has a policy: all must allow
   std::optional<ToolSelection> tools;
   std::optional<Sandbox> sandbox;
   std::optional<Budget> budget;
@@ -224,6 +224,9 @@ Result<Config> parse_json(std::string_view text);
 std::string to_json(Config const& config);
 /// The resolved manifest as TOML, for <runtime_dir>/<pod>/manifest.toml.
 std::string to_toml(Config const& config);
+
+/// What a child of a Pod may not exceed: the Pod's own ceilings, made stricter by its manifest; one deeper.
+Ceilings ceilings_below(Ceilings const& own, Config const& config);
 
 std::string ceilings_to_json(Ceilings const& ceilings);
 Result<Ceilings> ceilings_from_json(std::string_view text);

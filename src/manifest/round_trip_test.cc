@@ -35,7 +35,7 @@ class Generator {
 
   Ceilings ceilings() {
     Ceilings out;
-    maybe(out.permissions, [&] { return permissions(); });
+    while (flip()) out.permissions.push_back(permissions());
     maybe(out.tools, [&] { return ToolSelection{words(), words()}; });
     maybe(out.sandbox, [&] { return sandbox(); });
     maybe(out.budget, [&] { return budget(); });

@@ -16,6 +16,7 @@ namespace {
 constexpr int64_t kStopRunMs = 10'000;
 constexpr int64_t kFlushMs = 1'000;
 constexpr int64_t kMailRetryMs = 5'000;
+constexpr int64_t kFirstRunMs = 30'000;
 
 double random_unit() {
   // Spreads retries of many Pods; nothing depends on its quality.
@@ -51,6 +52,10 @@ Brain::Brain(BrainParts parts)
       child_tools_(core_, children_),
       engine_timer_(core_.loop, [this] { feed(agent::TimerFired{}); }) {
   if (!parts.log_lines.empty()) log_.adopt(std::move(parts.log_lines));
+  if (parts.task_follows) {
+    mail_hold_ = std::make_unique<loop::Timer>(core_.loop, [this] { release_mail(); });
+    mail_hold_->start(kFirstRunMs);
+  }
   greeting_.isolation = std::string(cell::isolation_name(hands_.isolation()));
 }
 
@@ -230,6 +235,7 @@ void Brain::on_method(ClientId client, wire::Method const& method) {
     reply_error("invalid_request", "the Pod is shutting down");
   } else if (auto const* run = std::get_if<wire::RunMethod>(&method.body)) {
     run_method(*run);
+    release_mail();
   } else if (auto const* notify = std::get_if<wire::NotifyMethod>(&method.body)) {
     auto body = prompts_.render("notify_wrapper", {{"message", notify->message}});
     notice({.kind = "notification", .body = body ? *body : notify->message, .message = notify->message}, std::nullopt, "notify", false);
@@ -318,6 +324,7 @@ void Brain::shut_down(bool tree) {
   stop_children_ = stop_children_ || tree;
   if (shutting_down_) return;
   shutting_down_ = true;
+  release_mail();
   engine_.close();
   shut_down_limit_ = std::make_unique<loop::Timer>(core_.loop, [this] { finish_shut_down(); });
   shut_down_limit_->start(kStopRunMs);

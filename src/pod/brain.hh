@@ -42,6 +42,8 @@ struct BrainParts {
   cell::HandsConfig hands;
   wire::Greeting greeting;
   bool exit_when_settled = false;
+  /// Whoever started this Pod gives it a run at once: mail waits for that, so that the run is not refused because of it.
+  bool task_follows = false;
 };
 
 /// The Pod process at work: drives the turn engine, carries out its effects, serves the socket, runs tools, minds children and mail, and
@@ -96,6 +98,8 @@ class Brain final : public llm::CallHandler {
 
   // Children and mail.
   void scan_mail(std::function<void()> done);
+  void start_scan(std::function<void()> done);
+  void release_mail();
   void take_mail(Mail const& mail);
   void take_child_event(wire::PodEvent const& event, wire::MailRef mail, uint64_t taken);
   void write_end(wire::PodEvent event, std::string const& instance_id);
@@ -126,6 +130,8 @@ class Brain final : public llm::CallHandler {
   cell::Hands hands_;
   wire::Greeting greeting_;
   bool exit_when_settled_;
+  std::unique_ptr<loop::Timer> mail_hold_;  ///< while it is there, the first run is still to come and scans wait
+  std::vector<std::function<void()>> held_scans_;
 
   std::unique_ptr<SocketServer> server_;
   Children children_;

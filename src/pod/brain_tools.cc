@@ -30,7 +30,7 @@ std::string file_path_of(wire::ToolCall const& call) {
 /// The log record that keeps what the Pod has seen of files, so that a restart does not forget it.
 wire::LogRecord observed_record(std::vector<tools::Observed> const& observed) {
   boost::json::array files;
-  for (auto const& file : observed) files.push_back({{"path", text::to_utf8(file.path)}, {"sha256", file.sha256}});
+  for (auto const& file : observed) files.push_back({{"path", text::to_utf8(file.path)}, {"sha256", file.sha256}, {"whole", file.whole}});
   return wire::Extension{"tools.observed", json::dump(boost::json::object{{"files", std::move(files)}})};
 }
 
@@ -66,10 +66,11 @@ void Brain::run_tool(uint64_t id, wire::ToolCall const& call) {
 }
 
 std::string Brain::permission_refusal(wire::ToolCall const& call) const {
-  // The manifest's policy and the ceiling above it: both must allow.
-  for (auto const& policy : {core_.manifest.config.permissions, core_.state.ceilings.permissions}) {
-    if (!policy) continue;
-    auto decision = manifest::decide(*policy, call.name, call.arguments);
+  // The manifest's policy and those of all ancestors: each must allow.
+  auto policies = core_.state.ceilings.permissions;
+  if (core_.manifest.config.permissions) policies.push_back(*core_.manifest.config.permissions);
+  for (auto const& policy : policies) {
+    auto decision = manifest::decide(policy, call.name, call.arguments);
     if (!decision.allowed()) return decision.refusal;
   }
   return "";
@@ -166,6 +167,16 @@ void Brain::apply_scope(std::function<void(Result<void>)> done) { hands_.set_sco
 
 void Brain::scan_mail(std::function<void()> done) {
   ++scans_;
+  if (mail_hold_) held_scans_.push_back(std::move(done));
+  else start_scan(std::move(done));
+}
+
+void Brain::release_mail() {
+  mail_hold_.reset();
+  for (auto& done : std::exchange(held_scans_, {})) start_scan(std::move(done));
+}
+
+void Brain::start_scan(std::function<void()> done) {
   using Scan = Result<std::vector<Mail>>;
   core_.log_worker.run<Scan>([paths = core_.paths, name = core_.name(), id = core_.state.pod_id] { return scan_inbox(paths, name, id); },
                              [this, alive = alive_, done = std::move(done)](Scan letters) {

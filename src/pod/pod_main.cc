@@ -114,14 +114,7 @@ Result<void> PodProcess::register_pod(manifest::Manifest const& manifest, regist
   row.since_ms = clock_.wall_ms();
   row.scope_allow = manifest.config.scope.allow;
   row.scope_deny = manifest.config.scope.deny;
-  // What living children of an earlier instance hold is theirs.
-  for (auto const& child : state_.spawned_children) {
-    auto holder = registry::lock_holder(paths_.pod_lock(child.pod_name));
-    if (!holder || !*holder || (*holder)->instance_id != child.instance_id) continue;
-    for (auto const& rule : child.scope_delegated) {
-      if (rule.permission == scope::Permission::Write) row.scope_deny.push_back(rule);
-    }
-  }
+  // Living children of an earlier instance come back below this row by themselves, with what they hold.
   return table.register_pod(row);
 }
 
@@ -226,10 +219,12 @@ Result<void> PodProcess::start_brain() {
                           .spill_dir = spill_dir,
                           .environment = command_environment(environment_, state_.pod_name),
                           .scope = own.rules(),
-                          .observed = replay_observed(session_.state.extensions)},
+                          .observed = replay_observed(session_.state.extensions),
+                          .read_bytes = manifest.output_limit("Read")},
                 .stderr_path = log_error},
       .greeting = std::move(greeting),
-      .exit_when_settled = hand_over_.exit_when_settled});
+      .exit_when_settled = hand_over_.exit_when_settled,
+      .task_follows = !hand_over_.task.empty()});
   brain_->on_ended([this] { loop_.stop(); });
   TRY(brain_->start());
   for (auto const& message : alerts) brain_->alert("warn", "agents_md", message);

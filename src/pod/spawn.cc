@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "base/io.hh"
 #include "base/text.hh"
 #include "base/uuid.hh"
@@ -88,8 +90,7 @@ Result<void> SpawnTransaction::validate(std::string_view arguments) {
                                                 .allow = allow,
                                                 .deny = deny}));
   hand_over_.config = std::move(child.config);
-  hand_over_.ceilings = core_.state.ceilings;
-  hand_over_.ceilings.depth = core_.state.ceilings.depth + 1;
+  hand_over_.ceilings = manifest::ceilings_below(core_.state.ceilings, core_.manifest.config);
   hand_over_.pod_id = uuid7(core_.loop.clock());
   hand_over_.instance_id = uuid7(core_.loop.clock());
   hand_over_.parent = ParentLink{core_.state.pod_id, core_.instance_id, core_.name(), core_.socket_path()};
@@ -156,6 +157,11 @@ void SpawnTransaction::reserve() {
   row.scope_allow = hand_over_.config.scope.allow;
   row.scope_deny = hand_over_.config.scope.deny;
   registry::Limits limits{core_.manifest.max_depth(), core_.manifest.max_children(), core_.manifest.max_live_pods()};
+  if (auto const& ceiling = core_.state.ceilings.limits) {
+    limits.max_depth = std::min(limits.max_depth, ceiling->max_depth.value_or(limits.max_depth));
+    limits.max_children = std::min(limits.max_children, ceiling->max_children.value_or(limits.max_children));
+    limits.max_live_pods = std::min(limits.max_live_pods, ceiling->max_live_pods.value_or(limits.max_live_pods));
+  }
   core_.registry_worker.run<Result<void>>(
       [registry = core_.registry.get(), row, limits, delegation = core_.manifest.config.delegation_scope] {
         return registry->delegate(row, delegation, limits);

@@ -149,7 +149,7 @@ TEST_F(SpawnTest, TheOwnParentIsToldOfTheGrandchild) {
 // R9, R10.
 TEST_F(SpawnTest, OfTwoWithOneScopeExactlyOneStarts) {
   ASSERT_FALSE(spawn(arguments("one", "t", work)).is_error);
-  auto second = spawn(arguments("two", "t", work + "/sub"));
+  auto second = spawn(arguments("two", "t", directory.directory("work/sub")));
   ASSERT_TRUE(second.is_error);
   EXPECT_HAS(second.summary, "'one'");
   auto same = spawn(arguments("one", "t", work));

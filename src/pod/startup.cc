@@ -110,7 +110,7 @@ tools::TaskStore replay_tasks(std::vector<wire::Item> const& history) {
 }
 
 std::vector<tools::Observed> replay_observed(std::vector<wire::Extension> const& extensions) {
-  std::map<std::string, std::string> latest;
+  std::map<std::string, tools::Observed> latest;
   for (auto const& extension : extensions) {
     if (extension.domain != "tools.observed") continue;
     auto object = json::parse_object(extension.payload);
@@ -122,11 +122,11 @@ std::vector<tools::Observed> replay_observed(std::vector<wire::Extension> const&
       if (!file.is_object()) continue;
       json::Reader entry(file.as_object());
       std::string path = entry.string("path");
-      if (entry.ok()) latest[path] = entry.string_or("sha256", "");
+      if (entry.ok()) latest[path] = {path, entry.string_or("sha256", ""), entry.boolean_or("whole", true)};
     }
   }
   std::vector<tools::Observed> result;
-  for (auto& [path, sha256] : latest) result.push_back({path, sha256});
+  for (auto& [path, file] : latest) result.push_back(std::move(file));
   return result;
 }
 

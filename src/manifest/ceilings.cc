@@ -1,0 +1,58 @@
+#include <algorithm>
+
+#include "manifest/manifest.hh"
+
+namespace insomnia::manifest {
+namespace {
+
+/// The smaller of two limits; absent is no limit.
+template <class T>
+std::optional<T> stricter(std::optional<T> const& a, std::optional<T> const& b) {
+  if (!a || !b) return a ? a : b;
+  return std::min(*a, *b);
+}
+
+ToolSelection stricter_tools(ToolSelection const& a, ToolSelection const& b) {
+  ToolSelection result{a.allow.empty() ? b.allow : a.allow, a.deny};
+  result.deny.insert(result.deny.end(), b.deny.begin(), b.deny.end());
+  if (a.allow.empty() || b.allow.empty()) return result;
+  std::erase_if(result.allow, [&](std::string const& name) { return std::find(b.allow.begin(), b.allow.end(), name) == b.allow.end(); });
+  // An empty list would allow everything; no tool has an empty name.
+  if (result.allow.empty()) result.allow.emplace_back();
+  return result;
+}
+
+Sandbox stricter_sandbox(Sandbox const& a, Sandbox const& b) {
+  Sandbox result = a;
+  if (b.network == "none" || !result.network) result.network = b.network;
+  if (b.required == true || !result.required) result.required = b.required;
+  if (!result.on_lend) result.on_lend = b.on_lend;
+  return result;
+}
+
+}  // namespace
+
+Ceilings ceilings_below(Ceilings const& own, Config const& config) {
+  Ceilings result = own;
+  result.depth = own.depth + 1;
+  if (config.permissions) result.permissions.push_back(*config.permissions);
+  if (config.tools) result.tools = result.tools ? stricter_tools(*result.tools, *config.tools) : *config.tools;
+  if (config.sandbox) result.sandbox = result.sandbox ? stricter_sandbox(*result.sandbox, *config.sandbox) : *config.sandbox;
+  if (config.limits) {
+    Limits limits = result.limits.value_or(Limits{});
+    limits.max_depth = stricter(limits.max_depth, config.limits->max_depth);
+    limits.max_children = stricter(limits.max_children, config.limits->max_children);
+    limits.max_live_pods = stricter(limits.max_live_pods, config.limits->max_live_pods);
+    result.limits = limits;
+  }
+  if (config.budget) {
+    Budget budget = result.budget.value_or(Budget{});
+    budget.max_tokens = stricter(budget.max_tokens, config.budget->max_tokens);
+    budget.max_cost = stricter(budget.max_cost, config.budget->max_cost);
+    budget.max_wall_secs = stricter(budget.max_wall_secs, config.budget->max_wall_secs);
+    result.budget = budget;
+  }
+  return result;
+}
+
+}  // namespace insomnia::manifest
