@@ -164,7 +164,7 @@ pid_t SocketServer::peer_pid(ClientId client) const {
 
 void SocketServer::queue(ClientId id, std::string const& line) {
   auto it = clients_.find(id);
-  if (it == clients_.end() || it->second->closing) return;
+  if (it == clients_.end() || it->second->closing || it->second->gone) return;
   Client& client = *it->second;
   size_t waiting = client.outgoing.size() - client.sent;
   if (waiting + line.size() > client.prelude + max_backlog) {
@@ -192,6 +192,11 @@ bool SocketServer::write_to(ClientId id) {
         client.sent -= whole_lines;
       }
       return true;
+    }
+    if (count <= 0 && !client.closing) {
+      // It hears nothing any more, but what it said before it left still counts: reading goes on until its end.
+      client.gone = true;
+      break;
     }
     if (count <= 0) {
       clients_.erase(it);

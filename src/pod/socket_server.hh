@@ -53,6 +53,7 @@ class SocketServer {
     wire::LineReader reader{wire::kMaxMethodLine};
     std::string outgoing;
     size_t sent = 0;
+    bool gone = false;     ///< it does not read any more
     bool closing = false;  ///< closed when everything is written
     size_t prelude = 0;    ///< size of alerts and snapshot until they are written: it does not count as backlog
   };

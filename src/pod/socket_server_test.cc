@@ -270,6 +270,16 @@ TEST_F(SocketServerTest, PeersMayGoAtAnyTime) {
   EXPECT_TRUE(methods.empty());
 }
 
+// A poke or a shutdown whose sender has hung up must not be lost because the server was just speaking to it.
+TEST_F(SocketServerTest, WhatAClientSaidBeforeItHungUpCountsAlsoWhenTheServerSpeaksFirst) {
+  auto client = attached();
+  client->send({wire::PokeMethod{}, std::nullopt});
+  client->hang_up();
+  server->broadcast(text("nobody hears this"));
+  run_until([&] { return methods.size() == 1; });
+  run_until([&] { return server->clients() == 0; });
+}
+
 TEST_F(SocketServerTest, AClientThatSendsWithoutEndLetsTheOthersSpeak) {
   auto flood = attached();
   auto other = attached();
