@@ -1,5 +1,7 @@
 #include "pod/brain.hh"
 
+#include <malloc.h>
+
 #include <boost/json.hpp>
 
 #include "agent/history.hh"
@@ -305,6 +307,8 @@ bool Brain::settled() const {
 void Brain::settled_may_have_changed() {
   if (shutting_down_) return;
   bool now = settled();
+  // An idle Pod costs as little as it can: what the run has freed goes back to the system.
+  if (now && has_run_) ::malloc_trim(0);
   if (now != said_settled_) emit(wire::StatusEvent{engine_.status()});
   if (now && has_run_ && exit_when_settled_) shut_down(true);
 }

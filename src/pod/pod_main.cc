@@ -137,8 +137,15 @@ Result<void> PodProcess::start_brain() {
   TRY(io::make_directories(spill_dir));
   own = TRY(own.with_added_allow_rules({{spill_dir, scope::Permission::Read, true}}));
   core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own, std::move(table));
-  TRY(write_pod_state(paths_, state_));
-  TRY(io::replace_file(runtime_dir + "/manifest.toml", manifest::to_toml(manifest.config)));
+  // Synced beside what follows; the log thread keeps its order, so the state is on disk before the first message is confirmed.
+  core_->persist([this](Result<void> written) {
+    if (written) return;
+    brain_->alert("error", "pod", "the Pod's state can't be written, so it ends: " + written.error().message);
+    brain_->shut_down(false);
+  });
+  core_->log_worker.run([path = runtime_dir + "/manifest.toml", config = manifest.config] {
+    if (auto written = io::replace_file(path, manifest::to_toml(config)); !written) log::warn(written.error().message);
+  });
 
   prompts_ = TRY(prompt::PromptCatalog::load(
       prompt::PromptSources::standard(paths_.config_dir, state_.workspace_root, manifest.config.prompt_pack.value_or(""))));
