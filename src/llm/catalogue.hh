@@ -57,7 +57,8 @@ struct Catalogue {
   Result<ModelConfig> resolve(manifest::ModelManifest const& model) const;
 };
 
-/// The model to use when neither manifest nor command line names one: for the key that the environment has (Anthropic for now).
+/// The model to use when neither manifest nor command line names one, chosen by the key that the environment has. Anthropic keys only: no
+/// other HTTP scheme is there.
 /// The error names the variables, the config file and `insomnia demo`.
 Result<manifest::ModelManifest> default_model(Environment const& environment, std::string const& config_dir);
 
