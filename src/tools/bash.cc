@@ -21,8 +21,6 @@ namespace {
 
 /// Between SIGTERM and SIGKILL: tools remove their lock files.
 constexpr int64_t kGraceMs = 1000;
-/// How long output is awaited that processes of the command still hold when the shell has ended (process substitution).
-constexpr int64_t kLateOutputMs = 100;
 /// What is shown of a long output.
 constexpr size_t kShownBytes = 32768;
 constexpr size_t kShownSurvivors = 10;
@@ -99,17 +97,19 @@ class Run {
 
   /// What was printed before the shell ended, and what ends soon after it.
   void take_late_output() {
-    int64_t deadline = clock_.steady_ms() + kLateOutputMs;
+    int64_t deadline = clock_.steady_ms() + call_.context.late_output_ms;
     for (;;) {
       int64_t left = deadline - clock_.steady_ms();
       if (!drain_pipe(pipe_.get(), *output_)) {
         pipe_.reset();
-        return;
+        break;
       }
       if (left <= 0) return;
       pollfd polled{.fd = pipe_.get(), .events = POLLIN, .revents = 0};
       if (::poll(&polled, 1, static_cast<int>(left)) < 0 && errno != EINTR) return;
     }
+    // The pipe is closed before its last holder has ended: without this, a process on its way out would be told as a survivor.
+    call_.context.processes.wait_for_survivors(*command_, deadline);
   }
 
   std::string ending() const {

@@ -226,7 +226,19 @@ TEST(Bash, JobWithItsOwnOutputIsToldToo) {
 
 TEST(Bash, OutputOfProcessSubstitutionIsWaitedFor) {
   Bench bench;
+  bench.context().late_output_ms = 60'000;
   EXPECT_EQ(bench.bash("echo through > >(cat)").content, "through\n");
+}
+
+TEST(Bash, AProcessThatClosedItsOutputAndIsEndingIsNoSurvivor) {
+  Bench bench;
+  bench.context().late_output_ms = 60'000;
+  ASSERT_EQ(::mkfifo(bench.path("gate").c_str(), 0600), 0);
+  std::thread opener([&] {
+    UniqueFd gate(::open(bench.path("gate").c_str(), O_WRONLY | O_CLOEXEC));  // waits for the reader, then lets it end
+  });
+  EXPECT_EQ(bench.bash("(exec >&- 2>&-; read line < gate) & echo said").content, "said\n");
+  opener.join();
 }
 
 TEST(Bash, CancelKillsTheCommandAndAnswers) {

@@ -32,6 +32,8 @@ struct ToolContext {
   std::map<std::string, std::string> environment;
   uint64_t read_bytes;
   SearchLimits search;
+  /// How long a command's processes are awaited when its shell has ended: those of a process substitution, say, end right after it.
+  int64_t late_output_ms = 100;
   ScopeGate gate;
   Tracker tracker;
   // In this order: processes end before their outputs are closed, and those before the files are removed.

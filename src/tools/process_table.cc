@@ -1,7 +1,9 @@
 #include "tools/process_table.hh"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -9,6 +11,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <functional>
+
+#include "base/clock.hh"
+#include "base/unique_fd.hh"
 
 namespace insomnia::tools {
 namespace {
@@ -75,6 +80,19 @@ std::vector<ProcessInfo> ProcessTable::members(Command const& command) {
 }
 
 std::vector<ProcessInfo> ProcessTable::survivors(Command const& command) { return members(command); }
+
+void ProcessTable::wait_for_survivors(Command const& command, int64_t deadline_ms) {
+  SystemClock clock;
+  for (;;) {
+    auto running = members(command);
+    int64_t left = deadline_ms - clock.steady_ms();
+    if (running.empty() || left <= 0) return;
+    UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, running.front().pid, 0)));
+    if (!pidfd) continue;  // it has ended since
+    pollfd polled{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&polled, 1, static_cast<int>(left)) < 0 && errno != EINTR) return;
+  }
+}
 
 void ProcessTable::kill(Command& command) {
   command.shell.signal(SIGKILL);

@@ -38,6 +38,8 @@ class ProcessTable {
   loop::ExitStatus reap(Command& command);
   /// What still runs of a command whose shell has ended.
   std::vector<ProcessInfo> survivors(Command const& command);
+  /// Returns when nothing of it runs any more, at the latest at `deadline_ms` (steady clock).
+  void wait_for_survivors(Command const& command, int64_t deadline_ms);
   /// Kills what still runs of a command, the shell too, until nothing is left (bounded to about a second).
   void kill(Command& command);
   /// Reaps orphans that have ended. Call it on SIGCHLD.
