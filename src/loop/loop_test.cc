@@ -18,17 +18,20 @@ Launch shell(std::string command) {
 }
 
 TEST(EventLoop, TimersFireInOrderOfTheirTime) {
-  SystemClock clock;
+  FakeClock clock;
   EventLoop loop(clock);
   std::string order;
-  Timer late(loop, [&] {
-    order += "late";
-    loop.stop();
-  });
+  Timer late(loop, [&] { order += "late"; });
   Timer early(loop, [&] { order += "early "; });
   late.start(2);
   early.start(1);
-  loop.run();
+  loop.run_once(0);
+  EXPECT_EQ(order, "");
+  clock.advance(1);
+  loop.run_once(0);
+  EXPECT_EQ(order, "early ");
+  clock.advance(1);
+  loop.run_once(0);
   EXPECT_EQ(order, "early late");
 }
 
