@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "hands") == 0) {
     return std::getenv("STUBBORN_HANDS") != nullptr ? run_stubborn_hands(3) : tools::hands_main(3);
   }
-  insomnia::loop::ignore_sigpipe();
+  insomnia::loop::ignore_write_signals();
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

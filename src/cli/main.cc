@@ -75,7 +75,7 @@ int dispatch(std::vector<std::string> const& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  loop::ignore_sigpipe();
+  loop::ignore_write_signals();
   try {
     return dispatch({argv + (argc > 0 ? 1 : 0), argv + argc});
   } catch (std::exception const& error) {

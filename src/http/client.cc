@@ -1,5 +1,7 @@
 #include "http/client.hh"
 
+#include <sched.h>
+
 #include <deque>
 #include <map>
 #include <unordered_map>
@@ -52,6 +54,17 @@ struct Client::Impl {
 
 namespace {
 
+/// A new thread often starts on its maker's processor and shares it with it in slices of some milliseconds, though others are idle:
+/// the load would then delay what it should run beside. Bound to the others for a moment, it is moved; then it may run anywhere again.
+void move_to_another_cpu(int busy) {
+  cpu_set_t allowed;
+  if (busy < 0 || ::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  cpu_set_t others = allowed;
+  CPU_CLR(static_cast<size_t>(busy), &others);
+  if (CPU_COUNT(&others) == 0 || ::sched_setaffinity(0, sizeof others, &others) != 0) return;
+  ::sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
 /// What the caller holds.
 class TransferHandle final : public Transfer {
  public:
@@ -103,7 +116,10 @@ Client::Impl::~Impl() {
 void Client::Impl::load() {
   if (curl != nullptr || load_error || loader) return;
   loader = std::make_unique<loop::Worker>(loop, "http-load");
-  loader->run<Result<CurlLibrary const*>>([] { return CurlLibrary::load(); },
+  loader->run<Result<CurlLibrary const*>>([callers = ::sched_getcpu()] {
+                                            move_to_another_cpu(callers);
+                                            return CurlLibrary::load();
+                                          },
                                           [this](Result<CurlLibrary const*> library) { loaded(std::move(library)); });
 }
 

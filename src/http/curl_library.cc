@@ -11,7 +11,7 @@ namespace {
 constexpr char const* kFile = "libcurl.so.4";
 
 Result<CurlLibrary> open_library() {
-  void* handle = ::dlopen(kFile, RTLD_NOW | RTLD_LOCAL);
+  void* handle = ::dlopen(kFile, RTLD_LAZY | RTLD_LOCAL);
   if (handle == nullptr) {
     char const* why = ::dlerror();
     return fail(Code::Unsupported, std::string("cannot load ") + kFile + ": " + (why != nullptr ? why : "unknown reason") +

@@ -20,6 +20,9 @@ SignalWatcher::SignalWatcher(EventLoop& loop, std::initializer_list<int> signals
   });
 }
 
-void ignore_sigpipe() { std::signal(SIGPIPE, SIG_IGN); }
+void ignore_write_signals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
 
 }  // namespace insomnia::loop

@@ -18,7 +18,7 @@ class SignalWatcher {
   std::unique_ptr<FdWatcher> watcher_;
 };
 
-/// Writes to a closed pipe or socket give EPIPE instead of killing the process. Call once, in main.
-void ignore_sigpipe();
+/// Writes to a closed pipe or socket give EPIPE, and those over the limit on file sizes EFBIG, instead of killing the process. Call once, in main.
+void ignore_write_signals();
 
 }  // namespace insomnia::loop

@@ -50,18 +50,26 @@ Worker::~Worker() {
 void Worker::run(std::function<void()> job, std::function<void()> done) {
   std::lock_guard lock(state_->mutex);
   state_->jobs.push_back({std::move(job), std::move(done)});
-  if (!state_->started) {
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, kStackBytes);
-    if (pthread_create(&state_->thread, &attributes, &Worker::thread_main, state_.get()) != 0) {
-      panic("cannot start a worker thread");
-    }
-    pthread_attr_destroy(&attributes);
-    pthread_setname_np(state_->thread, state_->name.c_str());
-    state_->started = true;
-  }
+  start_locked();
   state_->changed.notify_all();
+}
+
+void Worker::start() {
+  std::lock_guard lock(state_->mutex);
+  start_locked();
+}
+
+void Worker::start_locked() {
+  if (state_->started) return;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  if (pthread_create(&state_->thread, &attributes, &Worker::thread_main, state_.get()) != 0) {
+    panic("cannot start a worker thread");
+  }
+  pthread_attr_destroy(&attributes);
+  pthread_setname_np(state_->thread, state_->name.c_str());
+  state_->started = true;
 }
 
 void Worker::drain() {

@@ -67,6 +67,7 @@ Result<void> Brain::start() {
   server_ = TRY(SocketServer::bind(core_.loop, core_.socket_path(),
                                    {.snapshot = [this] { return snapshot(); },
                                     .on_method = [this](ClientId client, wire::Method const& method) { on_method(client, method); }}));
+  if (mail_hold_) log_.prepare();
   write_status();
   return {};
 }

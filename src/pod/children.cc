@@ -8,6 +8,7 @@
 #include "base/io.hh"
 #include "base/log.hh"
 #include "base/text.hh"
+#include "pod/target_directories.hh"
 #include "registry/liveness.hh"
 
 namespace insomnia::pod {
@@ -109,6 +110,7 @@ void Children::started(std::string const& pod_id, loop::Child process) {
   child.process->watch(core_.loop, [this, pod_id](loop::ExitStatus status) { process_ended(pod_id, status); });
   if (auto* record = find_by_id(pod_id)) {
     record->state = "live";
+    record->made_directories.clear();
     broadcast_state(*record, child.shown_state);
   }
 }
@@ -188,6 +190,8 @@ void Children::finish_end(std::string const& pod_id, std::optional<loop::ExitSta
         bool failed = status ? !status->ok() : io::exists(core_.paths.pod_runtime_dir(record.pod_name) + "/status.json");
         bool crashed = failed && !child->stop_expected && record.state != "starting";
         broadcast_state(record, crashed ? "crashed" : "stopped");
+        // Its spawner died before it saw the child live: what was made for it goes, if nobody has put anything there.
+        if (record.state == "starting") core_.log_worker.run([made = record.made_directories] { remove_target_directories(made); });
         if (crashed) {
           std::string tail = stderr_tail(core_.paths, record.pod_name);
           wire::Crashed event{record.pod_name, status ? status->describe() : "ended without a word", std::nullopt};
@@ -326,6 +330,7 @@ void Children::recover() {
     bool lives = watch_living(record, *child);
     living_[pod_id] = std::move(child);
     if (lives) {
+      find_by_id(pod_id)->made_directories.clear();
       find_by_id(pod_id)->state = "live";  // it came up although its spawner did not see it
       continue;
     }

@@ -15,11 +15,21 @@
 
 namespace insomnia::pod {
 
+/// The threads of a Pod beside its loop. Made first of all: starting a thread waits for libraries that are being loaded.
+struct PodWorkers {
+  explicit PodWorkers(loop::EventLoop& loop) : log(loop, "log"), registry(loop, "registry") {
+    log.start();
+    registry.start();
+  }
+  loop::Worker log;
+  loop::Worker registry;
+};
+
 /// Who this Pod is and what it durably owns; made once at start, shared by the parts of its brain. All on the loop's thread, but for
 /// `registry` (registry_worker only) and the files that log_worker writes.
 struct PodCore {
   PodCore(loop::EventLoop& event_loop, Paths pod_paths, RuntimeCommand command, manifest::Manifest resolved, PodState pod_state,
-          std::string instance, scope::Scope own_scope, std::unique_ptr<registry::Registry> table)
+          std::string instance, scope::Scope own_scope, std::unique_ptr<registry::Registry> table, std::unique_ptr<PodWorkers> threads)
       : loop(event_loop),
         paths(std::move(pod_paths)),
         runtime(std::move(command)),
@@ -28,8 +38,9 @@ struct PodCore {
         instance_id(std::move(instance)),
         authority(std::move(own_scope)),
         registry(std::move(table)),
-        log_worker(event_loop, "log"),
-        registry_worker(event_loop, "registry") {}
+        workers(std::move(threads)),
+        log_worker(workers->log),
+        registry_worker(workers->registry) {}
 
   std::string const& name() const { return state.pod_name; }
   std::string socket_path() const { return paths.pod_socket(state.pod_name); }
@@ -50,8 +61,9 @@ struct PodCore {
   std::string const instance_id;
   ScopeAuthority authority;
   std::unique_ptr<registry::Registry> const registry;
-  loop::Worker log_worker;
-  loop::Worker registry_worker;
+  std::unique_ptr<PodWorkers> const workers;
+  loop::Worker& log_worker;
+  loop::Worker& registry_worker;
 };
 
 }  // namespace insomnia::pod

@@ -148,7 +148,7 @@ int fake_child_main(int argc, char** argv) {
 int main(int argc, char** argv) {
   if (argc > 2 && std::strcmp(argv[1], "fake-child") == 0) return insomnia::pod::fake_child_main(argc, argv);
   if (argc > 1 && std::strcmp(argv[1], "hands") == 0) return insomnia::tools::hands_main(3);
-  insomnia::loop::ignore_sigpipe();
+  insomnia::loop::ignore_write_signals();
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

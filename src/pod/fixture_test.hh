@@ -85,7 +85,8 @@ class SpawnerTest : public PodTest {
     auto resolved = manifest::resolve(config);
     ASSERT_TRUE(resolved) << resolved.error().message;
     core = std::make_unique<PodCore>(loop, paths, std::move(command), *resolved, state, "root-instance",
-                                     scope::Scope::from_resolved(config.scope), std::move(*table));
+                                     scope::Scope::from_resolved(config.scope), std::move(*table),
+                                     std::make_unique<PodWorkers>(loop));
   }
 
   /// The rows of the registry, by name.

@@ -52,10 +52,12 @@ class PodProcess {
   PodState state_;
   session::LoadedSegment session_;
   std::optional<scope::Scope> scope_;
+  std::optional<Error> failure_;  ///< why it ended, when that was not asked for
 
   profile::ProfileSet profiles_ = profile::builtin_profiles();
   std::optional<prompt::PromptCatalog> prompts_;
   std::unique_ptr<http::Client> http_;
+  std::unique_ptr<PodWorkers> workers_;
   std::unique_ptr<PodCore> core_;
   std::unique_ptr<llm::Provider> provider_;
   std::unique_ptr<Brain> brain_;
@@ -65,6 +67,7 @@ Result<void> PodProcess::take_identity() {
   hand_over_ = TRY(read_hand_over(options_, environment_, paths_));
   std::string name = hand_over_.config.pod_name.value_or("");
   TRY(check_pod_name(name));
+  workers_ = std::make_unique<PodWorkers>(loop_);
   // Loading libcurl takes as long as all the rest of the start: it goes on beside it.
   http_ = std::make_unique<http::Client>(loop_, environment_);
   if (!hand_over_.config.model.ref.value_or("").starts_with("rehearsal/")) http_->preload();
@@ -136,11 +139,12 @@ Result<void> PodProcess::start_brain() {
   std::string spill_dir = runtime_dir + "/bash-output";
   TRY(io::make_directories(spill_dir));
   own = TRY(own.with_added_allow_rules({{spill_dir, scope::Permission::Read, true}}));
-  core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own, std::move(table));
+  core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own, std::move(table), std::move(workers_));
   // Synced beside what follows; the log thread keeps its order, so the state is on disk before the first message is confirmed.
   core_->persist([this](Result<void> written) {
     if (written) return;
-    brain_->alert("error", "pod", "the Pod's state can't be written, so it ends: " + written.error().message);
+    failure_ = Error{written.error().code, "the Pod's state can't be written, so it ends: " + written.error().message};
+    brain_->alert("error", "pod", failure_->message);
     brain_->shut_down(false);
   });
   core_->log_worker.run([path = runtime_dir + "/manifest.toml", config = manifest.config] {
@@ -278,6 +282,7 @@ Result<void> PodProcess::run() {
   session_ = {};
   loop_.run();
   leave();
+  if (failure_) return std::unexpected(*failure_);
   return {};
 }
 

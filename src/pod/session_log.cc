@@ -7,6 +7,11 @@ namespace insomnia::pod {
 SessionLog::SessionLog(loop::Worker& worker, Clock const& clock, std::string sessions_dir, session::Location location)
     : worker_(worker), clock_(clock), sessions_dir_(std::move(sessions_dir)), location_(std::move(location)) {}
 
+void SessionLog::prepare() {
+  if (exists_) return;
+  worker_.run([dir = sessions_dir_, location = location_] { (void)session::SegmentWriter::prepare(dir, location); });
+}
+
 void SessionLog::append(std::vector<wire::LogRecord> const& records, bool durable, std::function<void(Result<void>)> done) {
   auto lines = std::make_shared<std::vector<std::string>>();
   for (auto const& record : records) lines->push_back(wire::encode_log_entry({clock_.wall_ms(), record}));

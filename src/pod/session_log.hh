@@ -25,6 +25,8 @@ class SessionLog {
     mirror_ = std::move(lines);
     exists_ = true;
   }
+  /// Work that the first append of a new segment would wait for, done while there is time. Its failure is that append's to tell.
+  void prepare();
   /// `done` comes on the loop's thread, in the order of the calls.
   void append(std::vector<wire::LogRecord> const& records, bool durable, std::function<void(Result<void>)> done);
 

@@ -7,6 +7,7 @@
 #include "base/io.hh"
 #include "base/text.hh"
 #include "base/uuid.hh"
+#include "pod/target_directories.hh"
 #include "profile/config_builder.hh"
 
 namespace insomnia::pod {
@@ -82,6 +83,7 @@ Result<void> SpawnTransaction::validate(std::string_view arguments) {
   auto allow = TRY(scope::canonical_request(input_.scope));
   auto deny = scope::travelling_denies(denies_that_travel(core_.authority.own(), core_.manifest.config.delegation_scope), allow);
   scope::Scope child_scope = scope::Scope::from_resolved({allow, deny});
+  missing_ = missing_directories(allow);
   std::string cwd = TRY(child_cwd(child_scope));
   auto child = TRY(profile::build_child_config(core_.manifest, profiles_,
                                                {.pod_name = input_.name,
@@ -101,16 +103,21 @@ Result<void> SpawnTransaction::validate(std::string_view arguments) {
   return {};
 }
 
+bool SpawnTransaction::will_be_made(std::string const& path) const {
+  return std::find(missing_.begin(), missing_.end(), path) != missing_.end();
+}
+
 Result<std::string> SpawnTransaction::child_cwd(scope::Scope const& child_scope) const {
   if (!input_.cwd) {
     if (child_scope.is_readable(core_.state.cwd)) return core_.state.cwd;
     for (auto const& rule : child_scope.allow_rules()) {
-      if (is_directory(rule.target)) return rule.target;
+      if (is_directory(rule.target) || will_be_made(rule.target)) return rule.target;
     }
     return fail(Code::InvalidArgument, "the child has no directory to start in: give it read on a directory, or name a `cwd`");
   }
   std::string const& cwd = *input_.cwd;
   if (!cwd.starts_with('/')) return fail(Code::InvalidArgument, "cwd `" + cwd + "` must be absolute");
+  if (will_be_made(cwd)) return cwd;
   auto real = io::real_path(cwd);
   if (!real) return fail(Code::InvalidArgument, "cwd `" + cwd + "` does not exist");
   if (!is_directory(*real)) return fail(Code::InvalidArgument, "cwd `" + cwd + "` must be a directory");
@@ -131,6 +138,7 @@ void SpawnTransaction::record_starting() {
   record.profile = hand_over_.profile;
   record.scope_delegated = hand_over_.config.scope.allow;
   record.scope_deny = hand_over_.config.scope.deny;
+  record.made_directories = missing_;
   recorded_ = true;
   children_.add(std::move(record));
   core_.persist([this, alive = alive_](Result<void> written) {
@@ -173,8 +181,24 @@ void SpawnTransaction::reserve() {
           return;
         }
         reserved_ = true;
-        if (!cancelled()) demote();
+        if (!cancelled()) make_directories();
       });
+}
+
+void SpawnTransaction::make_directories() {
+  if (missing_.empty()) {
+    demote();
+    return;
+  }
+  using Made = Result<std::vector<std::string>>;
+  core_.log_worker.run<Made>([paths = std::move(missing_)] { return make_target_directories(paths); },
+                             [this, alive = alive_](Made made) {
+                               if (!*alive) return;
+                               if (!made) return roll_back(std::move(made).error());
+                               missing_ = *std::move(made);
+                               made_ = true;
+                               if (!cancelled()) demote();
+                             });
 }
 
 void SpawnTransaction::demote() {
@@ -240,6 +264,7 @@ void SpawnTransaction::roll_back(Error error) {
     core_.authority.take_back(hand_over_.pod_id);
     host_.apply_scope([](Result<void> const&) {});
   }
+  if (made_) core_.log_worker.run([paths = missing_] { remove_target_directories(paths); });
   if (recorded_) {
     children_.discard(hand_over_.pod_id);
     core_.persist();

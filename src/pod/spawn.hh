@@ -17,7 +17,7 @@ namespace insomnia::pod {
 /// One SpawnPod call from its arguments to its answer (DESIGN "Spawn"): validate, durable record `starting`, reserve, demote the own scope,
 /// start the process, wait for ready, verify, record `live`, tell the own parent, deliver the task. A failure before ready undoes every
 /// step in reverse order; a failure of delivery keeps the child and says so. Destroying it in the middle undoes as well, but for what
-/// another process must do: a reservation dies with its spawner.
+/// another process must do: a reservation dies with its spawner. Write targets that do not exist are made as directories.
 class SpawnTransaction {
  public:
   struct Host {
@@ -39,9 +39,11 @@ class SpawnTransaction {
  private:
   Result<void> validate(std::string_view arguments);
   Result<std::string> child_cwd(scope::Scope const& child_scope) const;
+  bool will_be_made(std::string const& path) const;
   bool cancelled();
   void record_starting();
   void reserve();
+  void make_directories();
   void demote();
   void launch();
   void ready(LaunchedPod pod);
@@ -57,8 +59,10 @@ class SpawnTransaction {
   SpawnPodInput input_;
   HandOver hand_over_;
   std::string socket_;
+  std::vector<std::string> missing_;  ///< directories that the scope names and that are made with the child
   bool recorded_ = false;
   bool reserved_ = false;
+  bool made_ = false;  ///< missing_ are those that were made
   bool demoted_ = false;
   bool cancelled_ = false;
   std::unique_ptr<PodLaunch> launch_;

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "pod/fixture_test.hh"
+#include "pod/target_directories.hh"
 
 namespace insomnia::pod {
 namespace {
@@ -257,6 +258,75 @@ TEST_F(SpawnTest, DestroyedInTheMiddleItAnswersNobody) {
   core->registry_worker.drain();
   loop.run_once(0);
   EXPECT_FALSE(answer);
+}
+
+// ---- Write targets that do not exist yet.
+
+TEST_F(SpawnTest, AMissingWriteTargetIsMadeAndTheChildStartsThere) {
+  std::string target = work + "/new/deep";
+  auto output = spawn(R"({"name":"kid","task":"t","scope":[{"target":")" + target + R"(","permission":"write"}]})");
+  EXPECT_FALSE(output.is_error) << output.summary;
+  EXPECT_TRUE(io::exists(target));
+  EXPECT_EQ(child_file("kid", "cwd"), target + "\n");
+  ASSERT_EQ(stored_children().size(), 1u);
+  EXPECT_TRUE(stored_children()[0].made_directories.empty()) << "they are the child's now";
+}
+
+TEST_F(SpawnTest, AMissingReadTargetIsNotMade) {
+  auto output = spawn(R"({"name":"kid","task":"t","scope":[{"target":")" + work + R"(","permission":"write"},{"target":")" + work +
+                      R"(/absent","permission":"read"}]})");
+  EXPECT_FALSE(output.is_error) << output.summary;
+  EXPECT_FALSE(io::exists(work + "/absent"));
+}
+
+TEST_F(SpawnTest, WhatWasMadeForAFailedSpawnGoesAgain) {
+  restart("exit-silently");
+  auto output = spawn(arguments("kid", "t", work + "/new/deep"));
+  EXPECT_TRUE(output.is_error);
+  expect_untouched();
+  core->log_worker.drain();
+  EXPECT_FALSE(io::exists(work + "/new"));
+}
+
+TEST_F(SpawnTest, WhatSomebodyPutThereMeanwhileStays) {
+  restart("silent");
+  begin(arguments("kid", "t", work + "/new/deep"));
+  run_until([&] { return io::exists(paths.pod_runtime_dir("kid") + "/stderr.log"); });
+  ASSERT_TRUE(io::replace_file(work + "/new/kept.txt", "kept", 0644));
+  transaction->cancel();
+  run_until([&] { return answer.has_value(); });
+  core->log_worker.drain();
+  EXPECT_FALSE(io::exists(work + "/new/deep"));
+  EXPECT_TRUE(io::exists(work + "/new/kept.txt"));
+}
+
+TEST_F(SpawnTest, ASpawnerThatDiedInTheMiddleTakesBackWhatItMade) {
+  restart("silent");
+  begin(arguments("kid", "t", work + "/new"));
+  run_until([&] { return io::exists(paths.pod_runtime_dir("kid") + "/stderr.log"); });
+  transaction.reset();  // kills the child; the record and the directory stay, as after a crash
+  core->log_worker.drain();
+  ASSERT_TRUE(io::exists(work + "/new"));
+  PodState stored = **read_pod_state(paths, "root");
+  ASSERT_EQ(stored.spawned_children.size(), 1u);
+  children.reset();
+  core->state.spawned_children = stored.spawned_children;
+  make_children();
+  children->recover();
+  run_until([&] { return core->state.spawned_children.empty(); });
+  core->log_worker.drain();
+  EXPECT_FALSE(io::exists(work + "/new"));
+}
+
+TEST_F(SpawnTest, NobodyCanLeadTheMakingElsewhere) {
+  std::string outside = directory.directory("outside");
+  auto missing = missing_directories({write_rule(work + "/a/b")});
+  EXPECT_EQ(missing, (std::vector<std::string>{work + "/a", work + "/a/b"}));
+  directory.link("work/a", outside);
+  auto made = make_target_directories(missing);
+  ASSERT_FALSE(made);
+  EXPECT_HAS(made.error().message, work + "/a/b");
+  EXPECT_FALSE(io::exists(outside + "/b"));
 }
 
 // ---- Refusals: nothing changes.

@@ -55,6 +55,7 @@ bj::object encode_child(ChildRecord const& child) {
           {"profile", child.profile},
           {"scope_delegated", encode_rules(child.scope_delegated)},
           {"scope_deny", encode_rules(child.scope_deny)},
+          {"made_directories", bj::array(child.made_directories.begin(), child.made_directories.end())},
           {"mail_seq", child.mail_seq},
           {"mail_awaited", child.mail_awaited},
           {"work_open", child.work_open},
@@ -76,6 +77,7 @@ Result<ChildRecord> decode_child(bj::object const& object) {
   child.profile = reader.string_or("profile", "");
   child.scope_delegated = decode_rules(reader, "scope_delegated");
   child.scope_deny = decode_rules(reader, "scope_deny");
+  child.made_directories = reader.strings("made_directories");
   child.mail_seq = reader.uint_or("mail_seq", 0);
   child.mail_awaited = reader.uint_or("mail_awaited", 0);
   child.work_open = reader.boolean_or("work_open", false);

@@ -25,6 +25,7 @@ struct ChildRecord {
   std::string profile;
   std::vector<scope::ScopeRule> scope_delegated;
   std::vector<scope::ScopeRule> scope_deny;
+  std::vector<std::string> made_directories;  ///< while it starts: write targets that were missing, to be taken back if it never lives
   uint64_t mail_seq = 0;          ///< number of the last message sent to it
   uint64_t mail_awaited = 0;      ///< the last of them that got into its inbox: the end of its work is still to come, or came
   bool work_open = false;         ///< it was given work whose end has not come

@@ -89,6 +89,8 @@ Result<std::unique_ptr<Database>> make(std::string const& path, SqliteOptions co
   database->start_waiting(options.busy_limit_ms);
   // Until it has tables the file has nothing to lose, and whoever finds it half made starts over.
   TRY(database->execute("pragma synchronous = off"));
+  // Rows are few and short: small pages keep every Pod's copy of them small, and the log too.
+  TRY(database->execute("pragma page_size = 1024"));
   {
     Query mode(*database, "pragma journal_mode = wal");
     if (!TRY(mode.next()) || mode.text(0) != "wal") {

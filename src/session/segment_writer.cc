@@ -137,11 +137,15 @@ bool sync_file(int fd) {
 
 }  // namespace
 
-Result<SegmentWriter> SegmentWriter::create(std::string const& sessions_dir, Location const& location) {
+Result<void> SegmentWriter::prepare(std::string const& sessions_dir, Location const& location) {
   TRY(check_location(location));
+  return make_durable_directory(io::parent_path(segment_path(sessions_dir, location)));
+}
+
+Result<SegmentWriter> SegmentWriter::create(std::string const& sessions_dir, Location const& location) {
+  TRY(prepare(sessions_dir, location));
   std::string path = segment_path(sessions_dir, location);
   std::string directory = io::parent_path(path);
-  TRY(make_durable_directory(directory));
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd) return fail_errno("create " + path, errno);
   if (auto synced = io::sync_directory(directory); !synced) {

@@ -16,6 +16,8 @@ namespace insomnia::session {
 /// and left alone (Conflict).
 class SegmentWriter {
  public:
+  /// Makes the directory of a segment that will be created: half of what create() needs, so that it can be done beforehand.
+  static Result<void> prepare(std::string const& sessions_dir, Location const& location);
   /// Makes a new segment; its first record must be a SegmentStart. Directories and the file get into their parents durably.
   static Result<SegmentWriter> create(std::string const& sessions_dir, Location const& location);
   /// Continues a segment. A torn or NUL-padded tail is cut first (`cut_bytes` says how much).

@@ -225,7 +225,7 @@ class Hands {
 }  // namespace
 
 int hands_main(int socket_fd) {
-  loop::ignore_sigpipe();
+  loop::ignore_write_signals();
   // Many short-lived threads: one arena each would cost more than they use.
   ::mallopt(M_ARENA_MAX, 2);
   UniqueFd owned(socket_fd);

@@ -100,6 +100,16 @@ class SmallDisk {
   bool mounted_ = false;
 };
 
+TEST_F(BadFiles, PodWhoseStateCannotBeWrittenSaysSoAndEnds) {
+  home.write("big.toml", "[worker]\nstop_sequences = [\"" + std::string(1'000'000, 's') + "\"]\n");
+  home.launcher = {"/bin/sh", "-c", "ulimit -f 512; exec \"$@\"", "sh"};  // blocks of 512 bytes
+  auto pod = home.run({"pod", "--pod", "big", "--manifest", "big.toml", "--model", "anthropic/claude-sonnet-4-6"});
+  EXPECT_TRUE(ended_with(1, pod));
+  EXPECT_TRUE(has(pod.err, "the Pod's state can't be written, so it ends")) << pod.err;
+  EXPECT_TRUE(has(pod.err, "metadata.json")) << pod.err;
+  EXPECT_TRUE(home.living().empty());
+}
+
 TEST_F(BadFiles, FullDiskLosesNoFile) {
   SmallDisk disk(home.file("disk"), "256k");
   if (!disk.mounted()) GTEST_SKIP() << "needs the right to mount";
