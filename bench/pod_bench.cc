@@ -1,7 +1,8 @@
 // Times what a user waits for, against one scripted server on loopback, and the floors of this machine in the same run:
 //   start of `insomnia run` to its first request (floor: curl doing the same), one Read call between two requests, the answer with
-//   SpawnPod to the child's first request (floor: posix_spawn of /bin/true), memory of idle Pods.
-// Usage: pod_bench [ROUNDS [floors|start|read|spawn|memory]]
+//   SpawnPod to the child's first request (floor: posix_spawn of /bin/true), a child's end on its disk to the run that it starts on its
+//   parent's disk (for sessions of two sizes), memory of idle Pods.
+// Usage: pod_bench [ROUNDS [floors|start|read|spawn|message|memory]]
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include "registry/liveness.hh"
 #include "testing/anthropic_stream.hh"
 #include "testing/fake_llm_server.hh"
+#include "testing/pod_client.hh"
 
 using namespace insomnia;
 
@@ -182,6 +184,41 @@ void bench_spawn(int rounds) {
   print("answer with SpawnPod to the child's first request", samples);
 }
 
+/// The parent's first message has `padding` bytes, so its session has as many.
+void bench_message(int rounds, size_t padding) {
+  Samples samples;
+  testing::FakeLlmServer server;
+  Home home;
+  server.answer_all([&](testing::RecordedRequest const& request) {
+    std::string_view body = request.body;
+    if (body.find("parent-task") == std::string::npos) return testing::text_reply("child done");
+    if (body.find("tool_result") != std::string::npos) return testing::text_reply("parent waits");
+    return testing::tool_reply({{"s", "SpawnPod",
+                                 R"({"name":"kid","task":"child-task","scope":[{"target":")" + home.work() + R"(","permission":"read"}]})"}});
+  });
+  auto first = insomnia_process(home, server.url(), {"run", "hello parent-task", "--name", "root", "--keep"});
+  finish(first);
+  Paths paths = home.paths(server.url());
+  testing::PodClient root(paths.pod_socket("root"));
+  testing::PodClient kid(paths.pod_socket("kid"));
+  auto next_end = [](testing::PodClient& client) { return client.wait_for_kind<wire::RunEndEvent>().has_value(); };
+  if (!root.wait_for_kind<wire::SnapshotEvent>() || !kid.wait_for_kind<wire::SnapshotEvent>()) panic("no snapshot");
+  root.send(wire::RunMethod{wire::text_segments("parent-task " + std::string(padding, 'x'))});
+  if (!next_end(root)) panic("the parent's run has no end");
+  for (int i = 0; i < rounds; ++i) {
+    kid.send(wire::RunMethod{wire::text_segments("go")});
+    if (!next_end(kid)) panic("the child's run has no end");
+    Time ended = now();
+    if (!root.wait_for_kind<wire::InvokeStartEvent>()) panic("the parent was not told");
+    samples.add(ms(ended, now()));
+    if (!next_end(root)) panic("the parent's run has no end");
+  }
+  std::string what = "child's end to its parent's run, session of " + std::to_string(padding >> 20) + " MiB";
+  print(what.c_str(), samples);
+  auto stop = insomnia_process(home, server.url(), {"stop", "root", "--tree"});
+  finish(stop);
+}
+
 struct Memory {
   double private_kib = 0;
   double pss_kib = 0;
@@ -251,6 +288,10 @@ int main(int argc, char** argv) {
   if (wanted("start")) bench_first_request(rounds);
   if (wanted("read")) bench_read_call(rounds * 5);
   if (wanted("spawn")) bench_spawn(rounds);
+  if (wanted("message")) {
+    bench_message(rounds, 1 << 10);
+    bench_message(rounds, 10u << 20);
+  }
   if (wanted("memory")) bench_memory(8);
   return 0;
 }

@@ -32,7 +32,7 @@ class World {
   std::string file() const { return directory + "/registry.db"; }
   std::unique_ptr<Registry> open(bool real_liveness = false) const {
     Liveness everybody = [](Allocation const&) { return true; };
-    return *open_sqlite_registry(file(), real_liveness ? lock_liveness(directory) : everybody);
+    return *open_sqlite_registry(file(), real_liveness ? lock_liveness(directory, "") : everybody);
   }
   static Allocation pod(std::string const& name) {
     Allocation row;
@@ -107,7 +107,7 @@ BENCHMARK(BM_DelegateAdoptRelease)->Arg(10)->Arg(100)->Arg(1000)->Unit(benchmark
 void BM_LookAtLocks(benchmark::State& state) {
   World world(1);
   auto lock = InstanceLock::acquire(world.directory + "/p0/lock", World::pod("p0").instance_id);
-  auto liveness = lock_liveness(world.directory);
+  auto liveness = lock_liveness(world.directory, "");
   Allocation row = World::pod("p0");
   for (auto _ : state) benchmark::DoNotOptimize(liveness(row));
 }

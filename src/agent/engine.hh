@@ -160,6 +160,8 @@ class Engine {
   wire::PodStatus status() const { return status_; }
   /// A step is being taken: also between two runs while an end is being written.
   bool busy() const { return phase_ != Phase::Idle; }
+  /// A run is under way whose end is reported to the parent.
+  bool delegated() const { return busy() && delegated_; }
   bool has_pending_notices() const { return !notices_.empty(); }
   std::vector<wire::Item> const& history() const { return history_; }
   uint64_t turn_count() const { return turn_count_; }

@@ -20,10 +20,12 @@ struct Parser {
       "insomnia"};
   RunOptions run;
   PsOptions ps;
+  ScopeOptions scope;
   AttachOptions attach;
   SendOptions send;
   ReadOptions read;
   StopOptions stop;
+  RestoreOptions restore;
   LogsOptions logs;
   DoctorOptions doctor;
   VersionOptions version;
@@ -37,6 +39,7 @@ struct Parser {
   CLI::App* command(std::string const& name, std::string const& purpose, std::string const& examples);
   void add_run();
   void add_ps();
+  void add_scope();
   void add_talking();
   void add_stop_and_logs();
   void add_rest();
@@ -69,16 +72,41 @@ void Parser::add_run() {
   sub->add_option("--cwd", run.cwd, "the directory to work in; default: this one");
   sub->add_option("--max-turns", run.max_turns, "stop a run after so many model calls")
       ->check(CLI::Range(1u, 1'000'000u));
+  sub->add_option("--wait-for-scope", run.wait_for_scope_s,
+                  "when another Pod holds the scope, wait so many seconds for it, first come first served")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0u, 86'400u));
   sub->add_flag("--json", run.json, "print events as JSON lines, children's with a \"pod\" field");
   sub->add_flag("--detach", run.detach, "return as soon as the task is accepted; prints the Pod's name");
   sub->add_flag("--keep", run.keep, "leave the Pod running when it is done");
 }
 
 void Parser::add_ps() {
-  auto* sub = command("ps", "List the Pods that are running",
-                      "  insomnia ps --tree\n  insomnia ps --json | jq -r '.[].pod_name'\n");
+  auto* sub =
+      command("ps", "List the Pods that are running, with -a also those that are stored",
+              "  insomnia ps --tree\n"
+              "  insomnia ps -a\n"
+              "  insomnia ps --json | jq -r '.[].pod_name'\n"
+              "\n"
+              "A stored Pod is `restorable` (`insomnia run --name NAME \"…\"` continues it), `needs key` "
+              "(the same, once the key\n"
+              "of its model is there) or `gone` (what was stored is damaged or missing).\n");
+  sub->add_flag("-a,--all", ps.all, "also Pods that are stored but not running");
   sub->add_flag("--tree", ps.tree, "children below their parents");
   sub->add_flag("--json", ps.json, "a JSON list");
+}
+
+void Parser::add_scope() {
+  auto* sub =
+      command("scope", "Show who may write at a path, and who may read it",
+              "  insomnia scope src\n"
+              "  insomnia scope /work/app/src/main.cc --json | jq -r .writer\n"
+              "\n"
+              "The Pod that may write there, with its rule; the Pods that lent it the path; those that "
+              "may read it; for a directory\n"
+              "also who holds parts of it. The path need not exist.\n");
+  sub->add_option("PATH", scope.path, "a file or directory, relative or absolute")->required();
+  sub->add_flag("--json", scope.json, "a JSON object");
 }
 
 void Parser::add_talking() {
@@ -115,6 +143,16 @@ void Parser::add_stop_and_logs() {
   sub->add_option("--timeout", stop.timeout_seconds, "seconds to wait before signals are sent; default: 10")
       ->check(CLI::Range(0u, 3'600u));
 
+  sub = command("restore", "Bring back Pods that were interrupted, with their children and their scope",
+                "  insomnia restore site\n  insomnia restore --all\n"
+                "\n"
+                "After a reboot or a crash: parents first, children as children, each with the scope that it had or "
+                "less. Interrupted\n"
+                "work goes on from its last finished step. `insomnia ps --all` shows what can be restored.\n");
+  sub->add_option("NAME", restore.name, "the Pod; those above and below it come back too");
+  sub->add_flag("--all", restore.all, "all that were not done and were not stopped");
+  sub->add_flag("--json", restore.json, "a JSON list");
+
   sub = command("logs", "Show the session of a Pod, running or stored",
                 "  insomnia logs site\n  insomnia logs -f site\n");
   sub->add_option("NAME", logs.name, "the Pod")->required();
@@ -140,6 +178,7 @@ Parser::Parser() {
   app.require_subcommand(0, 1);
   add_run();
   add_ps();
+  add_scope();
   add_talking();
   add_stop_and_logs();
   add_rest();
@@ -155,10 +194,12 @@ Parser::Parser() {
 Command Parser::command_of(std::string const& name) const {
   if (name == "run") return run;
   if (name == "ps") return ps;
+  if (name == "scope") return scope;
   if (name == "attach") return attach;
   if (name == "send") return send;
   if (name == "read") return read;
   if (name == "stop") return stop;
+  if (name == "restore") return restore;
   if (name == "logs") return logs;
   if (name == "doctor") return doctor;
   if (name == "demo") return demo;

@@ -12,13 +12,15 @@
 #include "cli/ps.hh"
 #include "cli/read.hh"
 #include "cli/run.hh"
+#include "cli/scope.hh"
 #include "cli/send.hh"
+#include "cli/restore.hh"
 #include "cli/stop.hh"
 #include "cli/version.hh"
 
 namespace insomnia::cli {
 
-using Command = std::variant<RunOptions, PsOptions, AttachOptions, SendOptions, ReadOptions, StopOptions,
+using Command = std::variant<RunOptions, PsOptions, ScopeOptions, AttachOptions, SendOptions, ReadOptions, StopOptions, RestoreOptions,
                              LogsOptions, DoctorOptions, VersionOptions, DemoOptions>;
 
 /// What the words after `insomnia` mean: a command, or a text to show and an exit code.

@@ -54,6 +54,10 @@ TEST(CommandLine, AfterTwoHyphensATaskMayBeginWithOne) {
 TEST(CommandLine, TheOtherCommands) {
   EXPECT_EQ(parsed<PsOptions>({"ps"}), PsOptions{});
   EXPECT_EQ(parsed<PsOptions>({"ps", "--tree", "--json"}), (PsOptions{.tree = true, .json = true}));
+  EXPECT_EQ(parsed<PsOptions>({"ps", "-a"}), PsOptions{.all = true});
+  EXPECT_EQ(parsed<PsOptions>({"ps", "--all", "--tree"}), (PsOptions{.all = true, .tree = true}));
+  EXPECT_EQ(parsed<ScopeOptions>({"scope", "src", "--json"}), (ScopeOptions{.path = "src", .json = true}));
+  EXPECT_EQ(parsed<ScopeOptions>({"scope", "--", "-odd"}), ScopeOptions{"-odd"});
   EXPECT_EQ(parsed<AttachOptions>({"attach", "web"}), AttachOptions{"web"});
   EXPECT_EQ(parsed<SendOptions>({"send", "web", "go on"}), (SendOptions{"web", "go on"}));
   EXPECT_EQ(parsed<ReadOptions>({"read", "web", "--last", "3"}), (ReadOptions{.name = "web", .last = 3}));
@@ -86,8 +90,8 @@ TEST(CommandLine, HelpGoesToStdoutAndTeaches) {
 }
 
 TEST(CommandLine, EveryCommandHasHelp) {
-  for (char const* name :
-       {"run", "ps", "attach", "send", "read", "stop", "logs", "doctor", "demo", "version", "help"}) {
+  for (char const* name : {"run", "ps", "scope", "attach", "send", "read", "stop", "logs", "doctor", "demo",
+                           "version", "help"}) {
     auto result = parse_command_line({"help", name});
     EXPECT_EQ(result.exit_code, kFinished) << name;
     EXPECT_NE(result.text.find("Exit codes"), std::string::npos) << name;
@@ -109,6 +113,8 @@ TEST(CommandLine, WhatIsWrongIsNamedAndIsAUsageError) {
                                                       {{"run", "x", "--max-turns", "many"}, "--max-turns"},
                                                       {{"run", "x", "--name"}, "--name"},
                                                       {{"ps", "web"}, "web"},
+                                                      {{"scope"}, "PATH"},
+                                                      {{"scope", "a", "b"}, "b"},
                                                       {{"attach"}, "NAME"},
                                                       {{"send", "web"}, "MESSAGE"},
                                                       {{"read", "web", "--last", "0"}, "--last"},

@@ -2,21 +2,57 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <ctime>
 
+#include "base/clock.hh"
 #include "base/io.hh"
 #include "base/json.hh"
 #include "base/text.hh"
+#include "pod/census.hh"
 #include "pod/store.hh"
-#include "registry/liveness.hh"
 
 namespace insomnia::cli {
+namespace {
+
+constexpr int64_t kReturnLimitMs = 3'000;
+constexpr long kPauseNs = 2'000'000;
+
+bool is_reachable(Paths const& paths, registry::Allocation const& row) {
+  return io::exists(row.socket) && io::exists(paths.pod_lock(row.pod_name)) &&
+         io::exists(paths.pod_runtime_dir(row.pod_name) + "/status.json");
+}
+
+/// When the runtime directory, or a part of it, has vanished under living Pods, they are asked to restore it, and
+/// waited for.
+void wait_for_return(Paths const& paths, std::vector<registry::Allocation> const& rows) {
+  std::vector<registry::Allocation> missing;
+  for (auto const& row : rows) {
+    if (row.state == registry::AllocationState::Live && !is_reachable(paths, row)) missing.push_back(row);
+  }
+  std::erase_if(missing, [&](registry::Allocation const& row) { return pod::wake_pods(paths, {row}) == 0; });
+  SystemClock clock;
+  int64_t deadline_ms = clock.steady_ms() + kReturnLimitMs;
+  while (!missing.empty() && clock.steady_ms() < deadline_ms) {
+    timespec pause{.tv_sec = 0, .tv_nsec = kPauseNs};
+    ::nanosleep(&pause, nullptr);
+    std::erase_if(missing, [&](registry::Allocation const& row) {
+      auto holder = pod::pod_holder(paths, row.pod_name, row.instance_id);
+      return is_reachable(paths, row) || (holder && !*holder);
+    });
+  }
+}
+
+}  // namespace
 
 Result<std::vector<registry::Allocation>> live_pods(Paths const& paths) {
   TRY(paths.require_runtime_dir());
-  if (!io::exists(paths.registry_db())) return std::vector<registry::Allocation>{};
-  auto registry =
-      TRY(registry::open_sqlite_registry(paths.registry_db(), registry::lock_liveness(paths.runtime_dir)));
-  return registry->list();
+  // No registry is no sign that nobody lives, but without Pods none is made for a look.
+  if (!io::exists(paths.registry_db()) && TRY(pod::living_pods(paths)).empty())
+    return std::vector<registry::Allocation>{};
+  auto registry = TRY(pod::open_registry(paths));
+  auto rows = TRY(registry->list());
+  wait_for_return(paths, rows);
+  return rows;
 }
 
 Result<registry::Allocation> find_live_pod(Paths const& paths, std::string const& name) {

@@ -11,8 +11,9 @@
 
 namespace insomnia::cli {
 
-/// All rows of the registry whose Pod is alive, ordered by name. No registry: none. Changes nothing but dead
-/// rows.
+/// All rows of the registry whose Pod is alive, ordered by name. A registry that was lost is made anew of what the
+/// living hold; Pods whose files have vanished from the runtime directory are asked to restore them and waited
+/// for, at most 3 s. Otherwise nothing changes but dead rows.
 Result<std::vector<registry::Allocation>> live_pods(Paths const& paths);
 
 /// The live Pod of that name. NotFound lists the live ones and says how to start it.

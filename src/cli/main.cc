@@ -42,10 +42,12 @@ int run_command(Command const& command) {
   return std::visit(Overload{
                         [&](RunOptions const& options) { return run_task(options, environment); },
                         [&](PsOptions const& options) { return list_pods(options, environment); },
+                        [&](ScopeOptions const& options) { return show_scope(options, environment); },
                         [&](AttachOptions const& options) { return attach_pod(options, environment); },
                         [&](SendOptions const& options) { return send_message(options, environment); },
                         [&](ReadOptions const& options) { return read_answer(options, environment); },
                         [&](StopOptions const& options) { return stop_pod(options, environment); },
+                        [&](RestoreOptions const& options) { return restore_pods(options, environment); },
                         [&](LogsOptions const& options) { return show_log(options, environment); },
                         [&](DoctorOptions const& options) { return examine_system(options, environment); },
                         [&](VersionOptions const& options) { return print_version(options); },

@@ -41,5 +41,12 @@ int fail_with(Error const& error);
 
 /// One line of at most `limit` characters (0: no limit), safe for a terminal.
 std::string safe_line(std::string_view text, size_t limit);
+/// An absolute path, whole and safe for a terminal. One with characters that are not seen or mislead
+/// (controls, line ends, blanks at its ends, bytes that are no UTF-8, marks that turn the direction of
+/// writing) comes in quotes with escapes, like "/w/a\nb\xff\u{202e}". Pure.
+std::string safe_path(std::string_view path);
+/// At most `limit` characters (0: no limit) of a text that is safe already, with "…" in place of its middle.
+/// Pure.
+std::string cut_middle(std::string_view text, size_t limit);
 
 }  // namespace insomnia::cli

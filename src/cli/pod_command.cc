@@ -72,7 +72,8 @@ Result<pod::PodOptions> parse_pod_options(std::vector<std::string> const& argume
       *flag->second = true;
       continue;
     }
-    bool known = texts.contains(option) || option == "--spawn-config-fd" || option == "--ready-fd";
+    bool known = texts.contains(option) || option == "--spawn-config-fd" || option == "--ready-fd" ||
+                 option == "--lifeline-fd";
     if (!known) return fail(Code::InvalidArgument, "unexpected argument `" + arguments[i] + "`");
     if (values.contains(option)) return fail(Code::InvalidArgument, option + " is given twice");
     if (!inline_value && i + 1 == arguments.size())
@@ -85,6 +86,7 @@ Result<pod::PodOptions> parse_pod_options(std::vector<std::string> const& argume
   }
   options.spawn_config_fd = TRY(descriptor(values, "--spawn-config-fd"));
   options.ready_fd = TRY(descriptor(values, "--ready-fd"));
+  options.lifeline_fd = TRY(descriptor(values, "--lifeline-fd"));
   TRY(check(options));
   return options;
 }
@@ -105,7 +107,8 @@ std::string pod_usage() {
          "  --callback SOCKET        the parent's socket; with --adopt\n"
          "  --spawn-config-fd N      read the hand-over (JSON) from descriptor N\n"
          "  --spawn-config-json TEXT the hand-over itself; everybody can see it in the process list\n"
-         "  --ready-fd N             write the ready line to descriptor N too\n";
+         "  --ready-fd N             write the ready line to descriptor N too\n"
+         "  --lifeline-fd N          end when the other end of pipe N is closed\n";
 }
 
 }  // namespace insomnia::cli

@@ -9,16 +9,13 @@
 #include <cerrno>
 
 #include "base/clock.hh"
-#include "registry/liveness.hh"
+#include "pod/census.hh"
 
 namespace insomnia::cli {
 
 Result<std::optional<PodProcess>> PodProcess::find(Paths const& paths, registry::Allocation const& row) {
-  auto is_this = [&](std::optional<registry::LockHolder> const& holder) {
-    return holder && holder->instance_id == row.instance_id && holder->pid > 1;
-  };
-  auto holder = TRY(registry::lock_holder(paths.pod_lock(row.pod_name)));
-  if (!is_this(holder)) return std::optional<PodProcess>();
+  auto holder = TRY(pod::pod_holder(paths, row.pod_name, row.instance_id));
+  if (!holder || holder->pid <= 1) return std::optional<PodProcess>();
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, holder->pid, 0)));
   if (!pidfd) {
     if (errno == ESRCH) return std::optional<PodProcess>();
@@ -27,8 +24,8 @@ Result<std::optional<PodProcess>> PodProcess::find(Paths const& paths, registry:
   }
   // It may have ended, and its pid been given away, between the two steps: it still holds its lock, or it was
   // not this one.
-  auto again = TRY(registry::lock_holder(paths.pod_lock(row.pod_name)));
-  if (!is_this(again) || again->pid != holder->pid) return std::optional<PodProcess>();
+  auto again = TRY(pod::pod_holder(paths, row.pod_name, row.instance_id));
+  if (!again || again->pid != holder->pid) return std::optional<PodProcess>();
   return std::optional<PodProcess>(PodProcess(row.pod_name, holder->pid, std::move(pidfd)));
 }
 

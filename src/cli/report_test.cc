@@ -5,12 +5,14 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/io.hh"
 #include "base/json.hh"
 #include "base/paths.hh"
 #include "cli/doctor.hh"
+#include "cli/exit_code.hh"
 #include "cli/line_input.hh"
 #include "cli/live_pods.hh"
 #include "cli/output.hh"
@@ -18,6 +20,8 @@
 #include "cli/read.hh"
 #include "cli/table.hh"
 #include "cli/version.hh"
+#include "pod/store.hh"
+#include "registry/liveness.hh"
 #include "wire/log_entry.hh"
 
 namespace insomnia::cli {
@@ -43,6 +47,30 @@ TEST(Numbers, AreShort) {
 TEST(Output, SafeLinesHaveNoControls) {
   EXPECT_EQ(safe_line("a\nb\x1b[2J\xc2\x9b", 0).find('\x1b'), std::string::npos);
   EXPECT_EQ(safe_line("abcdef", 4), "abc…");
+}
+
+TEST(Output, PathsAreWholeAndWhatMisleadsIsEscaped) {
+  for (char const* plain : {"/", "/w/with blank", "/w/ümlaut/日本", "/w/\"quoted\"", "/w/back\\slash"})
+    EXPECT_EQ(safe_path(plain), plain);
+  for (auto const& [path, shown] :
+       std::vector<std::pair<std::string, std::string>>{{"/w/a\nb", R"("/w/a\nb")"},
+                                                        {"/w/a\x1b[2J", R"("/w/a\x1b[2J")"},
+                                                        {"/w/a\xff", R"("/w/a\xff")"},
+                                                        {"/w/a\xe2\x80", R"("/w/a\xe2\x80")"},
+                                                        {"/w/a\xc2\x9b", R"("/w/a\u{9b}")"},
+                                                        {"/w/\xe2\x80\xaetxt", R"("/w/\u{202e}txt")"},
+                                                        {"/w/end ", R"("/w/end ")"},
+                                                        {"/w/\"\\\t", R"("/w/\"\\\t")"}}) {
+    EXPECT_EQ(safe_path(path), shown);
+  }
+}
+
+TEST(Output, LongTextsLoseTheirMiddle) {
+  EXPECT_EQ(cut_middle("0123456789", 0), "0123456789");
+  EXPECT_EQ(cut_middle("0123456789", 10), "0123456789");
+  EXPECT_EQ(cut_middle("0123456789", 7), "01…6789");
+  EXPECT_EQ(cut_middle("äöüäöüäöüß", 7), "äö…äöüß");
+  EXPECT_EQ(cut_middle("0123456789", 1), "…");
 }
 
 TEST(Output, AClosedPipeIsToldOnce) {
@@ -80,6 +108,98 @@ TEST(Ps, TheTreeShowsChildrenBelowTheirParents) {
             "z             idle   42   2.0 s  write:/w  Do it\n"
             "  kid         idle   42   2.0 s  write:/w  Do it\n"
             "    grandkid  idle   42   2.0 s  write:/w  Do it\n");
+}
+
+pod::StoredPod stored(std::string name, std::string parent = "") {
+  pod::StoredPod result;
+  result.pod_id = "id-" + name;
+  result.pod_name = std::move(name);
+  if (!parent.empty()) result.parent_pod_id = "id-" + parent;
+  result.parent_pod_name = parent;
+  result.state = pod::StoredState::Restorable;
+  result.task = "Rest";
+  result.scope.allow = {{"/s", scope::Permission::Read, true}};
+  result.session_id = "s";
+  result.segment_id = "g";
+  result.last_active_ms = 2'000;
+  return result;
+}
+
+TEST(Ps, StoredPodsStandBelowTheirParentsLiveOrNot) {
+  auto lost = stored("lost");
+  lost.state = pod::StoredState::Gone;
+  lost.pod_id.clear();
+  lost.task.clear();
+  lost.last_active_ms = 0;
+  auto rows = order_rows(with_stored({row("boss"), row("twice")},
+                                     {stored("kid", "boss"), stored("grandkid", "kid"), lost, stored("twice"),
+                                      stored("kid-of-lost", "lost"), stored("stray", "nobody")}),
+                         true);
+  EXPECT_EQ(pod_table(rows, 3'000, 0),
+            "NAME           STATE       PID  SINCE  SCOPE     TASK\n"
+            "boss           idle        42   2.0 s  write:/w  Do it\n"
+            "  kid          restorable  -    1.0 s  read:/s   Rest\n"
+            "    grandkid   restorable  -    1.0 s  read:/s   Rest\n"
+            "lost           gone        -    -      -\n"
+            "  kid-of-lost  restorable  -    1.0 s  read:/s   Rest\n"
+            "stray          restorable  -    1.0 s  read:/s   Rest\n"
+            "twice          idle        42   2.0 s  write:/w  Do it\n");
+}
+
+TEST(Ps, CirclesOfParentsLoseNobody) {
+  auto self = stored("self", "self");
+  auto rows =
+      order_rows(with_stored({}, {stored("a", "b"), stored("b", "a"), self, stored("below", "a")}), true);
+  std::vector<std::string> names;
+  for (auto const& each : rows) names.push_back(each.row.pod_name);
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, (std::vector<std::string>{"a", "b", "below", "self"}));
+}
+
+TEST(Ps, JsonOfAStoredPodHasStateAndReason) {
+  auto keyless = stored("kid", "gone-parent");
+  keyless.state = pod::StoredState::NeedsKey;
+  keyless.reason = "no API key";
+  auto parsed = json::parse(pod_list_json(with_stored({row("live")}, {keyless, stored("well")})));
+  ASSERT_TRUE(parsed.has_value());
+  auto const& list = parsed->as_array();
+  ASSERT_EQ(list.size(), 3u);
+  EXPECT_FALSE(list[0].as_object().contains("reason")) << "a live Pod";
+  EXPECT_EQ(list[1].at("state").as_string(), "needs key");
+  EXPECT_EQ(list[1].at("reason").as_string(), "no API key");
+  EXPECT_EQ(list[1].at("parent").as_string(), "gone-parent");
+  EXPECT_EQ(list[1].at("segment_id").as_string(), "g");
+  EXPECT_EQ(list[1].at("last_active_ms").as_int64(), 2'000);
+  for (char const* key : {"pid", "instance_id", "since_ms", "socket"})
+    EXPECT_TRUE(list[1].at(key).is_null()) << key;
+  EXPECT_EQ(list[2].at("state").as_string(), "restorable");
+  EXPECT_TRUE(list[2].at("reason").is_null());
+}
+
+TEST(Ps, APodThatLivesWithoutARowIsNotTakenForAStoredOne) {
+  char name[] = "/tmp/insomnia-pods-XXXXXX";
+  std::string root = ::mkdtemp(name);
+  Environment environment;
+  environment.set("INSOMNIA_HOME", root);
+  Paths paths = Paths::resolve(environment);
+  pod::PodState state;
+  state.pod_name = "lost";
+  state.pod_id = "lost-id";
+  ASSERT_TRUE(pod::write_pod_state(paths, state));
+  auto shown = [&] {
+    ::testing::internal::CaptureStdout();
+    EXPECT_EQ(list_pods({.all = true, .json = true}, environment), kFinished);
+    auto parsed = json::parse(::testing::internal::GetCapturedStdout());
+    return parsed ? std::string(parsed->at(0).at("state").as_string()) : "no JSON";
+  };
+  EXPECT_EQ(shown(), "gone");
+  {
+    auto lock = registry::InstanceLock::acquire(paths.pod_dir("lost") + "/lock", "instance");
+    ASSERT_TRUE(lock);
+    EXPECT_EQ(shown(), "unregistered");
+  }
+  EXPECT_EQ(shown(), "gone");
+  (void)io::remove_tree(root);
 }
 
 TEST(Ps, JsonNamesTheParent) {

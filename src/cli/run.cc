@@ -15,8 +15,8 @@
 #include "cli/run_tracker.hh"
 #include "cli/signal_mask.hh"
 #include "loop/signals.hh"
+#include "pod/census.hh"
 #include "pod/launch.hh"
-#include "registry/liveness.hh"
 
 namespace insomnia::cli {
 namespace {
@@ -103,7 +103,7 @@ Result<PreparedRun> RunSession::prepare() {
   // The lock says who lives; opening the registry for it would cost more than all else that is done here.
   return prepare_run(options_, environment_, paths_, [this](std::string const& name) {
     if (taken_names_.contains(name)) return true;
-    auto holder = registry::lock_holder(paths_.pod_lock(name));
+    auto holder = pod::pod_holder(paths_, name);
     return holder && holder->has_value();
   });
 }
@@ -134,7 +134,8 @@ void RunSession::launch() {
   phase_ = Phase::Launching;
   if (run_.continuing) note("continuing " + name_ + " in " + run_.hand_over.cwd);
   launch_.emplace(loop_, paths_, pod::RuntimeCommand::self(), run_.hand_over, kLaunchLimitMs,
-                  [this](Result<pod::LaunchedPod> launched) { on_launched(std::move(launched)); });
+                  [this](Result<pod::LaunchedPod> launched) { on_launched(std::move(launched)); },
+                  [this](std::string const& for_whom) { note("waiting for " + for_whom); });
 }
 
 void RunSession::on_launched(Result<pod::LaunchedPod> launched) {

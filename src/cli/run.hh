@@ -25,6 +25,7 @@ struct RunOptions {
   bool detach = false;             ///< return as soon as the task is accepted
   bool keep = false;               ///< leave the Pod alive when it is done
   std::optional<uint32_t> max_turns;
+  uint32_t wait_for_scope_s = 0;   ///< seconds to wait for a busy scope; 0: refused at once
 
   // For callers inside the program (the demo), not on the command line.
 

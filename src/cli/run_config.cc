@@ -189,6 +189,7 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
   result.hand_over.workspace_root = cwd;
   result.hand_over.task = safe_line(result.task, kTaskForPeople);
   result.hand_over.profile = label;
+  result.hand_over.wait_for_scope_ms = int64_t{1000} * options.wait_for_scope_s;
   result.hand_over.exit_when_settled = !options.keep && !options.detach;
   return result;
 }

@@ -13,6 +13,7 @@
 #include "cli/output.hh"
 #include "cli/pod_process.hh"
 #include "client/connection.hh"
+#include "pod/restore.hh"
 
 namespace insomnia::cli {
 namespace {
@@ -62,10 +63,15 @@ std::vector<PodProcess> after_step(std::vector<PodProcess> processes, void (*ste
   return left;
 }
 
-Result<std::vector<PodProcess>> processes_of(Paths const& paths, registry::Allocation const& pod, bool tree) {
+/// The Pods that are to end, deepest first.
+Result<std::vector<registry::Allocation>> rows_of(Paths const& paths, registry::Allocation const& pod, bool tree) {
   std::vector<registry::Allocation> rows;
   if (tree) rows = descendants(TRY(live_pods(paths)), pod.pod_id);
   rows.push_back(pod);
+  return rows;
+}
+
+Result<std::vector<PodProcess>> processes_of(Paths const& paths, std::vector<registry::Allocation> const& rows) {
   std::vector<PodProcess> result;
   for (auto const& row : rows) {
     if (row.state != registry::AllocationState::Live) continue;
@@ -84,7 +90,9 @@ int stop_pod(StopOptions const& options, Environment const& environment) {
     print_error("Pod `" + options.name + "` is just being started by its parent; try again in a moment");
     return kFailed;
   }
-  auto processes = processes_of(paths, *pod, options.tree);
+  auto rows = rows_of(paths, *pod, options.tree);
+  if (!rows) return fail_with(rows.error());
+  auto processes = processes_of(paths, *rows);
   if (!processes) return fail_with(processes.error());
 
   SystemClock clock;
@@ -109,6 +117,8 @@ int stop_pod(StopOptions const& options, Environment const& environment) {
       std::move(left), [](PodProcess const& process) { process.kill_group(); }, kKillGraceMs, clock,
       why + " and was killed (SIGKILL)", report);
   print(report);
+  // Somebody wanted them to end, so no restore brings them back, though they could not write that themselves.
+  for (auto const& row : *rows) pod::mark_done(paths, row.pod_name, row.pod_id);
   for (auto const& process : left) {
     print_error("process " + std::to_string(process.pid()) + " of Pod `" + process.name() +
                 "` survived SIGKILL: it hangs in the kernel (a dead disk or network mount?)");

@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 
 #include "agent/history.hh"
+#include "base/fault_point.hh"
 #include "base/io.hh"
 #include "base/json.hh"
 #include "base/log.hh"
@@ -16,6 +17,7 @@ namespace insomnia::pod {
 namespace {
 
 constexpr int64_t kStopRunMs = 10'000;
+constexpr int64_t kInterruptRunMs = 2'000;
 constexpr int64_t kFlushMs = 1'000;
 constexpr int64_t kMailRetryMs = 5'000;
 constexpr int64_t kFirstRunMs = 30'000;
@@ -27,6 +29,10 @@ double random_unit() {
   state ^= state >> 7;
   state ^= state << 17;
   return static_cast<double>(state >> 11) / static_cast<double>(1ull << 53);
+}
+
+std::string restored_action(tools::Output const& output) {
+  return output.summary.starts_with("already_live") ? "already_live" : "restored";
 }
 
 }  // namespace
@@ -46,13 +52,21 @@ Brain::Brain(BrainParts parts)
       hands_(core_.loop, std::move(parts.hands)),
       greeting_(std::move(parts.greeting)),
       exit_when_settled_(parts.exit_when_settled),
+      poke_sender_(core_.loop),
       children_(core_, {.broadcast = [this](wire::EventBody const& event) { emit(event); },
                         .scan_mail = [this](std::function<void()> done) { scan_mail(std::move(done)); },
                         .synthesised_end = [this](wire::PodEvent event, std::string instance) { write_end(std::move(event), instance); },
+                        .tell_parent = [this](wire::PodEvent event) { tell_parent(std::move(event)); },
                         .scope_changed = [this] { apply_scope([](Result<void> const&) {}); },
-                        .changed = [this] { settled_may_have_changed(); }}),
-      child_tools_(core_, children_),
+                        .changed =
+                            [this] {
+                              waits_.look_again();
+                              settled_may_have_changed();
+                            }}),
+      child_tools_(core_, children_, poke_sender_),
+      waits_(core_, children_),
       engine_timer_(core_.loop, [this] { feed(agent::TimerFired{}); }) {
+  plan_ = std::move(parts.restore);
   if (!parts.log_lines.empty()) log_.adopt(std::move(parts.log_lines));
   if (parts.task_follows) {
     mail_hold_ = std::make_unique<loop::Timer>(core_.loop, [this] { release_mail(); });
@@ -67,13 +81,41 @@ Result<void> Brain::start() {
   server_ = TRY(SocketServer::bind(core_.loop, core_.socket_path(),
                                    {.snapshot = [this] { return snapshot(); },
                                     .on_method = [this](ClientId client, wire::Method const& method) { on_method(client, method); }}));
+  TRY(bind_poke_socket());
   if (mail_hold_) log_.prepare();
   write_status();
   return {};
 }
 
-void Brain::recover(std::optional<Mail> unacknowledged) {
-  children_.recover();
+Result<void> Brain::bind_poke_socket() {
+  poke_socket_.reset();  // it removes its file
+  poke_socket_ = TRY(PokeSocket::bind(core_.loop, poke_path(core_.socket_path()),
+                                      {.poked = [this] { scan_mail([] {}); },
+                                       .told = [this](pid_t sender, wire::PodEvent const& event) { take_news(sender, event); }}));
+  return {};
+}
+
+Result<void> Brain::restore_runtime_files() {
+  if (!server_ || shutting_down_) return {};
+  TRY(server_->bind_again());
+  if (!io::exists(poke_path(core_.socket_path()))) {
+    TRY(bind_poke_socket());
+    scan_mail([] {});  // who found no socket has not poked
+  }
+  if (!io::exists(status_file())) {
+    last_status_.clear();
+    write_status();
+  }
+  return {};
+}
+
+void Brain::recover(std::optional<Mail> unacknowledged, std::function<void()> done) {
+  recovered_ = std::move(done);
+  std::set<std::string> restoring;
+  if (plan_) {
+    for (auto const& child : plan_->children) restoring.insert(child.state.pod_id);
+  }
+  children_.recover(restoring);
   work_open_ = core_.state.parent.has_value() && children_.any_working();
   if (unacknowledged) {
     if (auto* ended = unacknowledged->event ? std::get_if<wire::TurnEnded>(&*unacknowledged->event) : nullptr) {
@@ -81,7 +123,31 @@ void Brain::recover(std::optional<Mail> unacknowledged) {
     }
     report_to_parent(*std::move(unacknowledged));
   }
-  scan_mail([] {});
+  recovering_ = core_.state.parent.has_value();
+  scan_mail([this] { recovering_ = false; });
+  auto children = plan_ ? std::exchange(plan_->children, {}) : std::vector<RestorableChild>{};
+  still_to_restore_ = children.size();
+  for (auto& child : children) {
+    start_restore(std::move(child), [this](tools::Output output) {
+      if (output.is_error) restore_failures_.push_back(output.summary);
+      if (--still_to_restore_ == 0) all_restored();
+    });
+  }
+  if (children.empty()) all_restored();
+}
+
+void Brain::all_restored() {
+  for (auto const& failure : restore_failures_) {
+    alert("warn", "pod", "a child could not be restored: " + failure);
+    std::string line = "After an interruption a Pod of yours could not be brought back: " + failure;
+    auto body = prompts_.render("notify_wrapper", {{"message", line}});
+    notice({.kind = "notification", .body = body ? *body : line, .message = line}, std::nullopt, "notify", false);
+  }
+  // The parent's work goes on while children that came back work on it.
+  if (plan_) work_open_ = core_.state.parent.has_value() && children_.any_working();
+  bool resume = std::exchange(plan_, std::nullopt).value_or(RestorePlan{}).resume;
+  if (auto recovered = std::exchange(recovered_, nullptr)) recovered();
+  if (resume && engine_.status() == wire::PodStatus::Paused && !engine_.busy()) feed(agent::Resume{});
 }
 
 void Brain::emit(wire::EventBody event) {
@@ -107,6 +173,7 @@ wire::SnapshotEvent Brain::snapshot() {
   if (in_flight != wire::InFlight{}) event.in_flight = std::move(in_flight);
   event.children = children_.infos();
   event.settled = settled();
+  if (!event.settled) said_settled_ = false;  // whoever got this snapshot is told when it changes
   return event;
 }
 
@@ -187,11 +254,13 @@ void Brain::append(agent::AppendLog const& effect) {
 }
 
 void Brain::run_ended(agent::RunEnded const& end) {
+  fault_point("run.ended");
   call_.reset();
   has_run_ = true;
   engine_stopped_ = shutting_down_;
-  // The parent's work is not done while children of this run still work: their ends start further runs, whose ends are reported too.
-  work_open_ = end.report && end.outcome == agent::Outcome::Finished && children_.any_working();
+  // The parent's work is not done while children of this run still work: their ends start further runs, whose ends are reported too. One that
+  // came during the last request has started its run by now.
+  work_open_ = end.report && end.outcome == agent::Outcome::Finished && (children_.any_working() || engine_.delegated());
   if (end.report && core_.state.parent) {
     report_to_parent({.to_pod_id = core_.state.parent->pod_id,
                       .from_pod_id = core_.state.pod_id,
@@ -213,7 +282,7 @@ wire::PodEvent Brain::end_event(agent::RunEnded const& end) const {
   std::optional<std::string> answer;
   if (!end.last_answer.empty()) answer = end.last_answer;
   switch (end.outcome) {
-    case agent::Outcome::Finished: return wire::TurnEnded{core_.name(), answer, children_.working()};
+    case agent::Outcome::Finished: return wire::TurnEnded{core_.name(), answer, children_.working() + (engine_.delegated() ? 1 : 0)};
     case agent::Outcome::Failed: return wire::Errored{core_.name(), end.message, answer};
     case agent::Outcome::LimitReached: return wire::LimitReachedEvent{core_.name(), answer};
     case agent::Outcome::Paused: return wire::Interrupted{core_.name(), answer, true};
@@ -242,22 +311,18 @@ void Brain::on_method(ClientId client, wire::Method const& method) {
   } else if (auto const* notify = std::get_if<wire::NotifyMethod>(&method.body)) {
     auto body = prompts_.render("notify_wrapper", {{"message", notify->message}});
     notice({.kind = "notification", .body = body ? *body : notify->message, .message = notify->message}, std::nullopt, "notify", false);
+    waits_.end_all("a message to you has arrived");
   } else if (auto const* event = std::get_if<wire::PodEventMethod>(&method.body)) {
-    // Only control-plane news comes this way, and only from a child of ours; ends come by mail.
-    auto const* sub = std::get_if<wire::ScopeSubDelegated>(&event->event);
-    if (sub != nullptr && children_.find(sub->parent_pod) != nullptr && children_.add_grandchild(*sub) && core_.state.parent) {
-      wire::ScopeSubDelegated upward = *sub;
-      upward.parent_pod = core_.name();
-      tell_parent(wire::PodEventMethod{upward});
-    }
+    take_news(server_->peer_pid(client), event->event);
   } else if (std::holds_alternative<wire::ResumeMethod>(method.body)) {
     feed(agent::Resume{});
   } else if (std::holds_alternative<wire::CancelMethod>(method.body)) {
     feed(agent::Cancel{});
   } else if (std::holds_alternative<wire::PauseMethod>(method.body)) {
     feed(agent::Pause{});
+    waits_.end_all("the run was paused");
   } else if (auto const* shutdown = std::get_if<wire::ShutdownMethod>(&method.body)) {
-    shut_down(shutdown->tree);
+    shut_down(shutdown->tree, shutdown->interrupted);
   } else if (auto const* completions = std::get_if<wire::ListCompletionsMethod>(&method.body)) {
     wire::CompletionsEvent answer{"file", {}};
     if (completions->kind == wire::CompletionKind::File) {
@@ -269,6 +334,12 @@ void Brain::on_method(ClientId client, wire::Method const& method) {
   } else if (std::holds_alternative<wire::ListPodsMethod>(method.body)) {
     child_tools_.list_json([this, alive = alive_, requester = *requester_](std::string pods) {
       if (*alive && server_) server_->reply(requester.client, wire::PodsListedEvent{std::move(pods)}, requester.id);
+    });
+  } else if (auto const* restore = std::get_if<wire::RestorePodMethod>(&method.body)) {
+    restore_pod(restore->name, [this, requester = *requester_, name = restore->name](tools::Output output) {
+      if (!server_) return;
+      if (output.is_error) server_->reply(requester.client, wire::ErrorEvent{"invalid_request", output.summary}, requester.id);
+      else server_->reply(requester.client, wire::PodRestoredEvent{restored_action(output), name, core_.paths.pod_socket(name), std::nullopt}, requester.id);
     });
   } else if (std::holds_alternative<wire::PokeMethod>(method.body)) {
     scan_mail([] {});
@@ -302,7 +373,7 @@ void Brain::run_method(wire::RunMethod const& method) {
 
 bool Brain::settled() const {
   return engine_.status() == wire::PodStatus::Idle && !engine_.busy() && !engine_.has_pending_notices() && !children_.any_working() &&
-         spawns_.empty() && scans_ == 0 && inputs_.empty();
+         spawns_.empty() && restores_.empty() && scans_ == 0 && inputs_.empty();
 }
 
 void Brain::settled_may_have_changed() {
@@ -320,20 +391,24 @@ void Brain::write_status() {
                                                     {"pod_name", core_.name()}}) + "\n";
   if (text == last_status_) return;
   last_status_ = text;
-  core_.log_worker.run([path = core_.paths.pod_runtime_dir(core_.name()) + "/status.json", text] {
+  core_.log_worker.run([path = status_file(), text] {
     if (auto written = io::replace_file(path, text); !written) log::warn(written.error().message);
   });
 }
 
-void Brain::shut_down(bool tree) {
+void Brain::shut_down(bool tree, bool interrupted) {
   stop_children_ = stop_children_ || tree;
   if (shutting_down_) return;
   shutting_down_ = true;
+  interrupted_ = interrupted;
+  run_interrupted_ = interrupted && engine_.busy();
   release_mail();
   engine_.close();
   shut_down_limit_ = std::make_unique<loop::Timer>(core_.loop, [this] { finish_shut_down(); });
-  shut_down_limit_->start(kStopRunMs);
-  if (engine_.busy()) feed(agent::Cancel{});  // goes on in run_ended
+  // An interrupted run is paused, so that it can go on; tools that don't end in time leave it open in the log, as a crash would.
+  shut_down_limit_->start(interrupted ? kInterruptRunMs : kStopRunMs);
+  if (engine_.busy() && interrupted) feed(agent::Pause{});
+  else if (engine_.busy()) feed(agent::Cancel{});  // goes on in run_ended
   else core_.loop.post([this, alive = alive_] {
     if (*alive) finish_shut_down();
   });
@@ -346,12 +421,12 @@ void Brain::finish_shut_down() {
   auto close = [this, alive = alive_] {
     if (!*alive) return;
     emit(wire::ShutdownEvent{});
+    poke_socket_.reset();
     server_->close(kFlushMs, [this, alive] {
       if (*alive && ended_) ended_();
     });
   };
-  if (stop_children_) children_.stop_all(close);
-  else close();
+  children_.stop_all(close, interrupted_, !stop_children_);
 }
 
 }  // namespace insomnia::pod

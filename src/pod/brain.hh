@@ -16,6 +16,9 @@
 #include "pod/children.hh"
 #include "pod/core.hh"
 #include "pod/mailbox.hh"
+#include "pod/restore.hh"
+#include "pod/pod_wait.hh"
+#include "pod/poke_socket.hh"
 #include "pod/session_log.hh"
 #include "pod/socket_server.hh"
 #include "pod/spawn.hh"
@@ -25,6 +28,12 @@
 #include "tools/tool.hh"
 
 namespace insomnia::pod {
+
+/// What a Pod that is restored brings back before it is ready.
+struct RestorePlan {
+  std::vector<RestorableChild> children;
+  bool resume = false;  ///< its own run was interrupted
+};
 
 /// What a brain is made of; made by startup.
 struct BrainParts {
@@ -44,6 +53,7 @@ struct BrainParts {
   bool exit_when_settled = false;
   /// Whoever started this Pod gives it a run at once: mail waits for that, so that the run is not refused because of it.
   bool task_follows = false;
+  std::optional<RestorePlan> restore;
 };
 
 /// The Pod process at work: drives the turn engine, carries out its effects, serves the socket, runs tools, minds children and mail, and
@@ -56,10 +66,17 @@ class Brain final : public llm::CallHandler {
   /// Binds the socket and begins: the Pod is reachable afterwards.
   Result<void> start();
   /// What was written for an earlier end but perhaps never arrived is sent again; children and mail of an earlier instance are taken up.
-  void recover(std::optional<Mail> unacknowledged);
+  /// `done`: with a RestorePlan when the children are back (or could not be brought back), else at once.
+  void recover(std::optional<Mail> unacknowledged, std::function<void()> done);
   /// Ends the Pod: stops the run, with `tree` the children, tells the clients; then calls `ended`. Once.
-  void shut_down(bool tree);
+  /// `interrupted`: nobody wished for it; the run is left so that a restore can go on with it.
+  void shut_down(bool tree, bool interrupted = false);
+  /// How it ended, for the stored state.
+  bool was_interrupted() const { return interrupted_; }
+  bool run_was_interrupted() const { return run_interrupted_; }
   void on_ended(std::function<void()> ended) { ended_ = std::move(ended); }
+  /// Puts back what has vanished of sockets and status file; clients stay connected.
+  Result<void> restore_runtime_files();
   /// A notice for people, kept for clients that come later.
   void alert(std::string level, std::string source, std::string message);
 
@@ -94,6 +111,10 @@ class Brain final : public llm::CallHandler {
   void refuse_naming_holder(uint64_t id, wire::ToolCall const& call, std::string refusal);
   void tool_done(uint64_t id, std::string const& tool, tools::Output output, std::vector<tools::Observed> const& observed = {});
   void spawn_pod(uint64_t id, std::string const& arguments);
+  void restore_pod(std::string const& name, std::function<void(tools::Output)> done);
+  void start_restore(RestorableChild child, std::function<void(tools::Output)> done);
+  void all_restored();
+  SpawnTransaction::Host spawn_host();
   void apply_scope(std::function<void(Result<void>)> done);
 
   // Children and mail.
@@ -103,16 +124,18 @@ class Brain final : public llm::CallHandler {
   void take_mail(Mail const& mail);
   void take_child_event(wire::PodEvent const& event, wire::MailRef mail, uint64_t taken);
   void write_end(wire::PodEvent event, std::string const& instance_id);
-  void tell_parent(wire::MethodBody method);
+  void take_news(pid_t sender, wire::PodEvent const& event);
+  void tell_parent(wire::PodEvent event);
   void notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated);
   void report_to_parent(Mail mail);
-  void poke_parent(int attempts);
   wire::PodEvent end_event(agent::RunEnded const& end) const;
 
   // Settling and ending.
   bool settled() const;
   void settled_may_have_changed();
   void write_status();
+  Result<void> bind_poke_socket();
+  std::string status_file() const { return core_.paths.pod_runtime_dir(core_.name()) + "/status.json"; }
   void finish_shut_down();
 
   PodCore& core_;
@@ -134,25 +157,37 @@ class Brain final : public llm::CallHandler {
   std::vector<std::function<void()>> held_scans_;
 
   std::unique_ptr<SocketServer> server_;
+  std::unique_ptr<PokeSocket> poke_socket_;
+  PokeSender poke_sender_;
   Children children_;
   ChildTools child_tools_;
+  PodWaits waits_;
   std::map<uint64_t, std::unique_ptr<SpawnTransaction>> spawns_;
+  std::map<uint64_t, std::unique_ptr<SpawnTransaction>> restores_;
+  uint64_t next_restore_ = 1;
+  std::optional<RestorePlan> plan_;
+  size_t still_to_restore_ = 0;
+  std::vector<std::string> restore_failures_;
+  std::function<void()> recovered_;
+  /// Calls that run in the brain, and how each is cancelled; null for those that answer soon by themselves.
+  std::map<uint64_t, std::function<void()>> brain_calls_;
   std::unique_ptr<llm::Call> call_;
   loop::Timer engine_timer_;
   std::deque<agent::Input> inputs_;
   bool feeding_ = false;
   std::optional<Requester> requester_;
-  std::map<uint64_t, std::unique_ptr<client::OneShot>> pokes_;
-  uint64_t next_poke_ = 1;
   uint64_t scans_ = 0;           ///< inbox scans under way
   bool has_run_ = false;
   bool work_open_ = false;       ///< the parent's work goes on after a run that ended with children at work
+  bool recovering_ = false;      ///< ends that wait since an earlier instance are of the parent's work
   bool said_settled_ = false;
   std::string last_status_;
 
   bool shutting_down_ = false;
   bool engine_stopped_ = false;  ///< the last run of this instance has ended
   bool stop_children_ = false;
+  bool interrupted_ = false;
+  bool run_interrupted_ = false;
   std::unique_ptr<loop::Timer> shut_down_limit_;
   std::function<void()> ended_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -1,6 +1,7 @@
 // The part of the brain that runs tools and minds children and mail.
 #include <boost/json.hpp>
 
+#include "base/fault_point.hh"
 #include "base/json.hh"
 #include "base/log.hh"
 #include "base/text.hh"
@@ -9,9 +10,6 @@
 
 namespace insomnia::pod {
 namespace {
-
-constexpr int64_t kPokeMs = 5'000;
-constexpr int kPokeAttempts = 12;
 
 std::string list_names(std::vector<tools::Definition> const& tools) {
   std::string result;
@@ -119,22 +117,40 @@ void Brain::tool_done(uint64_t id, std::string const& tool, tools::Output output
                        .result = {.call_id = "", .summary = std::move(output.summary), .content = std::move(output.content), .is_error = output.is_error},
                        .extra = {}};
   if (!observed.empty()) done.extra.push_back(observed_record(observed));
+  brain_calls_.erase(id);
   feed(std::move(done));
 }
 
 void Brain::cancel_tool(uint64_t id) {
-  if (auto it = spawns_.find(id); it != spawns_.end()) it->second->cancel();
-  else hands_.cancel(id);
+  auto it = brain_calls_.find(id);
+  if (it == brain_calls_.end()) {
+    hands_.cancel(id);
+  } else if (auto cancel = it->second) {
+    cancel();
+  }
 }
 
 void Brain::run_brain_tool(uint64_t id, wire::ToolCall const& call) {
   auto answer = [this, id, alive = alive_, name = call.name](tools::Output output) {
     if (*alive) tool_done(id, name, std::move(output));
   };
-  if (call.name == "SpawnPod") spawn_pod(id, call.arguments);
-  else if (call.name == "SendToPod") child_tools_.send(call.arguments, answer);
+  auto& cancel = brain_calls_[id];
+  if (call.name == "SpawnPod") {
+    cancel = [this, id] {
+      if (auto it = spawns_.find(id); it != spawns_.end()) it->second->cancel();
+    };
+    spawn_pod(id, call.arguments);
+  } else if (call.name == "WaitForPods") {
+    cancel = [this, id] { waits_.cancel(id); };
+    waits_.start(id, call.arguments, answer);
+  } else if (call.name == "SendToPod") child_tools_.send(call.arguments, answer);
   else if (call.name == "ReadPodOutput") child_tools_.read_output(call.arguments, answer);
   else if (call.name == "StopPod") child_tools_.stop(call.arguments, answer);
+  else if (call.name == "RestorePod") {
+    auto input = decode_named_pod("RestorePod", call.arguments);
+    if (input) restore_pod(input->name, answer);
+    else answer(tools::failed(input.error()));
+  }
   else if (call.name == "ListPods") child_tools_.list(answer);
   else answer(tasks_.execute(call.name, call.arguments));
 }
@@ -149,16 +165,54 @@ void Brain::spawn_pod(uint64_t id, std::string const& arguments) {
     });
     tool_done(id, "SpawnPod", std::move(output));
   };
-  SpawnTransaction::Host host{
-      .apply_scope = [this](std::function<void(Result<void>)> applied) { apply_scope(std::move(applied)); },
-      .tell_parent =
-          [this](wire::ScopeSubDelegated event) {
-            if (core_.state.parent) tell_parent(wire::PodEventMethod{std::move(event)});
-          }};
-  auto transaction = std::make_unique<SpawnTransaction>(core_, children_, profiles_, std::move(host), std::move(done));
+  auto transaction = std::make_unique<SpawnTransaction>(core_, children_, profiles_, spawn_host(), std::move(done));
   SpawnTransaction& running = *transaction;
   spawns_.emplace(id, std::move(transaction));
   running.start(arguments);
+}
+
+SpawnTransaction::Host Brain::spawn_host() {
+  return {.apply_scope = [this](std::function<void(Result<void>)> applied) { apply_scope(std::move(applied)); },
+          .tell_parent = [this](wire::ScopeSubDelegated event) { tell_parent(std::move(event)); }};
+}
+
+void Brain::start_restore(RestorableChild child, std::function<void(tools::Output)> done) {
+  uint64_t id = next_restore_++;
+  auto finished = [this, id, done = std::move(done)](tools::Output output) {
+    core_.loop.post([this, alive = alive_, id] {
+      if (!*alive) return;
+      restores_.erase(id);
+      settled_may_have_changed();
+    });
+    done(std::move(output));
+  };
+  auto transaction = std::make_unique<SpawnTransaction>(core_, children_, profiles_, spawn_host(), std::move(finished));
+  SpawnTransaction& running = *transaction;
+  restores_.emplace(id, std::move(transaction));
+  running.restore(std::move(child));
+}
+
+/// RestorePod: one child that this Pod had and that is not alive.
+void Brain::restore_pod(std::string const& name, std::function<void(tools::Output)> done) {
+  auto const* record = children_.find(name);
+  if (record != nullptr && !record->grandchild && children_.is_living(record->pod_id)) {
+    done({.summary = "already_live: pod `" + name + "` is live at " + record->socket_path, .content = std::nullopt, .is_error = false});
+    return;
+  }
+  std::string pod_id = children_.stored_id(name);
+  if (pod_id.empty()) {
+    done(tools::failed({Code::InvalidArgument, "no spawned pod named `" + name + "`; only Pods that you spawned can be restored"}));
+    return;
+  }
+  core_.log_worker.run<Result<RestorableChild>>(
+      [paths = core_.paths, name, pod_id] { return read_restorable(paths, name, pod_id); },
+      [this, alive = alive_, done = std::move(done)](Result<RestorableChild> child) {
+        if (!*alive) return;
+        if (child) return start_restore(*std::move(child), done);
+        Error error = std::move(child).error();
+        if (error.code == Code::NotFound || error.code == Code::Unavailable) error.code = Code::InvalidArgument;
+        done(tools::failed(error));
+      });
 }
 
 void Brain::apply_scope(std::function<void(Result<void>)> done) { hands_.set_scope(core_.authority.effective().rules(), std::move(done)); }
@@ -195,7 +249,12 @@ void Brain::take_mail(Mail const& mail) {
   wire::MailRef reference{mail.from_pod_id, mail.seq};
   uint64_t last = inbox_.contains(mail.from_pod_id) ? inbox_[mail.from_pod_id] : 0;
   // Taken in before; its file may still be waiting for the log, which then removes it. What the log refused is taken in again.
-  if (mail.seq <= last && unlogged_.erase({mail.from_pod_id, mail.seq}) == 0) return;
+  if (mail.seq <= last && unlogged_.erase({mail.from_pod_id, mail.seq}) == 0) {
+    if (mail.seq > logged_inbox_[mail.from_pod_id]) return;
+    // It was sent again after a crash: what is in the log needs no letter any more.
+    core_.log_worker.run([paths = core_.paths, name = core_.name(), reference] { remove_mail(paths, name, reference.sender, reference.seq); });
+    return;
+  }
   std::string about = mail.event ? wire::pod_name_of(*mail.event) : "";
   bool of_itself = about.empty() || about == mail.from_pod_name;
   if (mail.event && !(of_itself && children_.may_report(mail.from_pod_id, mail.from_pod_name))) {
@@ -215,6 +274,7 @@ void Brain::take_mail(Mail const& mail) {
   }
   auto body = prompts_.render("notify_wrapper", {{"message", mail.text}});
   notice({.kind = "notification", .body = body ? *body : mail.text, .message = mail.text}, reference, "notify", from_parent);
+  waits_.end_all("a message to you has arrived");
 }
 
 void Brain::take_child_event(wire::PodEvent const& event, wire::MailRef mail, uint64_t taken) {
@@ -224,6 +284,7 @@ void Brain::take_child_event(wire::PodEvent const& event, wire::MailRef mail, ui
     bool paused = interrupted != nullptr && interrupted->paused;
     // A message that crossed this end on its way starts a further run, whose end comes as well.
     bool more_comes = taken < child->mail_awaited || (ended != nullptr && ended->pending_children > 0);
+    waits_.heard(mail.sender, event);
     children_.set_shown_state(mail.sender, paused ? "paused" : "idle");
     if (paused || !more_comes) children_.set_work_open(mail.sender, false);
   }
@@ -234,7 +295,7 @@ void Brain::take_child_event(wire::PodEvent const& event, wire::MailRef mail, ui
   }
   std::string line = wire::render_pod_event(event);
   auto body = prompts_.render("notify_wrapper", {{"message", line}});
-  notice({.kind = "pod_event", .body = body ? *body : line, .event = event}, std::move(mail), "pod_event", work_open_);
+  notice({.kind = "pod_event", .body = body ? *body : line, .event = event}, std::move(mail), "pod_event", work_open_ || recovering_ || engine_.delegated());
 }
 
 void Brain::notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated) {
@@ -248,11 +309,12 @@ void Brain::report_to_parent(Mail mail) {
       [paths = core_.paths, parent, mail = std::move(mail)] { return post_mail(paths, parent, mail); },
       [this, alive = alive_](Result<void> posted) {
         if (!*alive) return;
+        fault_point("report.posted");
         if (!posted) {
           alert("error", "pod", "the end could not be reported to the parent: " + posted.error().message);
           return;
         }
-        poke_parent(kPokeAttempts);
+        poke_sender_.poke(core_.state.parent->socket);
       });
 }
 
@@ -276,30 +338,29 @@ void Brain::write_end(wire::PodEvent event, std::string const& instance_id) {
   scan_mail([] {});
 }
 
-/// Tells the parent's process something that it need not know for ever.
-void Brain::tell_parent(wire::MethodBody method) {
-  uint64_t id = next_poke_++;
-  pokes_[id] = std::make_unique<client::OneShot>(core_.loop, core_.state.parent->socket, wire::Method{std::move(method), std::nullopt}, kPokeMs,
-                                                 [this, alive = alive_, id](Result<wire::SnapshotEvent> const&) {
-                                                   core_.loop.post([this, alive, id] {
-                                                     if (*alive) pokes_.erase(id);
-                                                   });
-                                                 });
+/// News of the control plane. Only a living child may tell it, and only of itself; ends come by mail.
+void Brain::take_news(pid_t sender, wire::PodEvent const& event) {
+  auto const* child = children_.teller(sender, event);
+  if (child == nullptr) {
+    log::warn("process " + std::to_string(sender) + " sent a pod_event in the name of `" + text::one_line(wire::pod_name_of(event), 64) +
+              "`, but it is no living child of that name; the event was dropped");
+  } else if (auto const* lent = std::get_if<wire::ScopeSubDelegated>(&event)) {
+    children_.grandchildren().lent(*child, *lent);
+  } else if (auto const* returned = std::get_if<wire::ScopeReturned>(&event)) {
+    children_.grandchildren().returned(*child, *returned);
+  }
 }
 
-void Brain::poke_parent(int attempts) {
-  uint64_t id = next_poke_++;
-  pokes_[id] = std::make_unique<client::OneShot>(
-      core_.loop, core_.state.parent->socket, wire::Method{wire::PokeMethod{}, std::nullopt}, kPokeMs,
-      [this, alive = alive_, id, attempts](Result<wire::SnapshotEvent> const& poked) {
-        // A parent that is too busy to answer is asked again; one that is not there looks into its inbox when it starts.
-        bool again = !poked && poked.error().code == Code::Timeout && attempts > 1;
-        core_.loop.post([this, alive, id, again, attempts] {
-          if (!*alive) return;
-          pokes_.erase(id);
-          if (again) poke_parent(attempts - 1);
-        });
-      });
+/// Tells the parent's process something that it need not know for ever, in this Pod's name.
+void Brain::tell_parent(wire::PodEvent event) {
+  if (!core_.state.parent) return;
+  auto sign = [this](auto& news) {
+    news.parent_pod = core_.name();
+    news.instance_id = core_.instance_id;
+  };
+  if (auto* lent = std::get_if<wire::ScopeSubDelegated>(&event)) sign(*lent);
+  if (auto* returned = std::get_if<wire::ScopeReturned>(&event)) sign(*returned);
+  poke_sender_.tell(core_.state.parent->socket, std::move(event));
 }
 
 }  // namespace insomnia::pod

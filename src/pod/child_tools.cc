@@ -60,7 +60,8 @@ bj::array rules_json(std::vector<scope::ScopeRule> const& rules) {
 
 }  // namespace
 
-ChildTools::ChildTools(PodCore& core, Children& children) : core_(core), children_(children) {}
+ChildTools::ChildTools(PodCore& core, Children& children, PokeSender& poke_sender)
+    : core_(core), children_(children), poke_sender_(poke_sender) {}
 
 ChildTools::~ChildTools() { *alive_ = false; }
 
@@ -115,13 +116,7 @@ void ChildTools::send(std::string_view arguments, Done done) {
         children_.set_shown_state(pod_id, "running");
         done({.summary = "sent message to `" + name + "`", .content = std::nullopt, .is_error = false});
         // The message is in its inbox; the poke only makes it look at once.
-        uint64_t id = next_call_;
-        keep(std::make_unique<client::OneShot>(core_.loop, socket, wire::Method{wire::PokeMethod{}, std::nullopt}, kSocketMs,
-                                               [this, alive, id](Result<wire::SnapshotEvent> const&) {
-                                                 core_.loop.post([this, alive, id] {
-                                                   if (*alive) calls_.erase(id);
-                                                 });
-                                               }));
+        poke_sender_.poke(socket);
       });
 }
 

@@ -6,6 +6,7 @@
 
 #include "pod/children.hh"
 #include "pod/core.hh"
+#include "pod/poke_socket.hh"
 #include "tools/tool.hh"
 
 namespace insomnia::pod {
@@ -15,7 +16,7 @@ namespace insomnia::pod {
 class ChildTools {
  public:
   using Done = std::function<void(tools::Output)>;
-  ChildTools(PodCore& core, Children& children);
+  ChildTools(PodCore& core, Children& children, PokeSender& poke_sender);
   ~ChildTools();
 
   void send(std::string_view arguments, Done done);
@@ -34,6 +35,7 @@ class ChildTools {
 
   PodCore& core_;
   Children& children_;
+  PokeSender& poke_sender_;
   std::map<uint64_t, std::unique_ptr<client::OneShot>> calls_;
   uint64_t next_call_ = 1;
   /// Where ReadPodOutput stopped in the sessions of children that have ended: pod_id -> {segment, index}.

@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <csignal>
 
+#include "base/fault_point.hh"
 #include "base/io.hh"
 #include "base/log.hh"
 #include "base/text.hh"
+#include "pod/restore.hh"
+#include "pod/census.hh"
 #include "pod/target_directories.hh"
 #include "registry/liveness.hh"
 
@@ -26,7 +29,8 @@ std::string stderr_tail(Paths const& paths, std::string const& name) {
 
 }  // namespace
 
-Children::Children(PodCore& core, Host host) : core_(core), host_(std::move(host)) {}
+Children::Children(PodCore& core, Host host)
+    : core_(core), host_(std::move(host)), grandchildren_(core, [this](wire::PodEvent event) { host_.tell_parent(std::move(event)); }) {}
 
 Children::~Children() {
   *alive_ = false;
@@ -37,9 +41,11 @@ Children::~Children() {
 }
 
 ChildRecord* Children::find(std::string_view pod_name) {
-  auto& records = core_.state.spawned_children;
-  auto it = std::find_if(records.begin(), records.end(), [&](auto const& record) { return record.pod_name == pod_name; });
-  return it == records.end() ? nullptr : &*it;
+  ChildRecord* found = nullptr;
+  for (auto& record : core_.state.spawned_children) {
+    if (record.pod_name == pod_name && (found == nullptr || !record.grandchild)) found = &record;
+  }
+  return found;
 }
 
 ChildRecord* Children::find_by_id(std::string_view pod_id) {
@@ -94,24 +100,78 @@ void Children::add(ChildRecord record) {
   broadcast_state(core_.state.spawned_children.back(), "starting");
 }
 
+void Children::add_restored(ChildRecord record) {
+  auto& reclaimed = core_.state.reclaimed_children;
+  if (auto const* known = find_by_id(record.pod_id)) {
+    record.mail_seq = known->mail_seq;
+    record.mail_awaited = known->mail_awaited;
+    record.work_open = known->work_open;
+    record.read_segment = known->read_segment;
+    record.read_index = known->read_index;
+  }
+  for (auto const& child : reclaimed) {
+    if (child.pod_id != record.pod_id) continue;
+    record.mail_seq = std::max(record.mail_seq, child.mail_seq);
+    record.work_open = record.work_open || child.work_open;
+  }
+  std::erase_if(reclaimed, [&](auto const& child) { return child.pod_id == record.pod_id; });
+  std::erase_if(core_.state.spawned_children, [&](auto const& child) { return child.pod_id == record.pod_id; });
+  add(std::move(record));
+}
+
+void Children::give_up_restored(std::string const& pod_id) {
+  if (auto const* record = find_by_id(pod_id)) broadcast_state(*record, "stopped");
+  living_.erase(pod_id);
+  move_to_reclaimed(pod_id, false);
+  host_.changed();
+}
+
+Children::Policy Children::stored_policy(std::string const& pod_id) const {
+  for (auto const& record : core_.state.spawned_children) {
+    if (record.pod_id == pod_id) return {record.end_when_done, record.die_with_parent};
+  }
+  for (auto const& child : core_.state.reclaimed_children) {
+    if (child.pod_id == pod_id) return {child.end_when_done, child.die_with_parent};
+  }
+  return {};
+}
+
+std::string Children::stored_id(std::string_view pod_name) const {
+  for (auto const& record : core_.state.spawned_children) {
+    if (record.pod_name == pod_name && !record.grandchild) return is_living(record.pod_id) ? "" : record.pod_id;
+  }
+  auto const& reclaimed = core_.state.reclaimed_children;
+  auto it = std::find_if(reclaimed.rbegin(), reclaimed.rend(), [&](auto const& child) { return child.pod_name == pod_name; });
+  return it == reclaimed.rend() ? "" : it->pod_id;
+}
+
 void Children::discard(std::string const& pod_id) {
   if (auto const* record = find_by_id(pod_id)) broadcast_state(*record, "stopped");
   living_.erase(pod_id);
   std::erase_if(core_.state.spawned_children, [&](auto const& record) { return record.pod_id == pod_id; });
+  host_.changed();
 }
 
-void Children::started(std::string const& pod_id, loop::Child process) {
+void Children::launched(std::string const& pod_id, pid_t pid) {
+  auto it = living_.find(pod_id);
+  if (it != living_.end()) it->second->launch_pid = pid;
+}
+
+void Children::started(std::string const& pod_id, loop::Child process, UniqueFd lifeline) {
   auto it = living_.find(pod_id);
   if (it == living_.end()) return;
   Living& child = *it->second;
   child.pid = process.pid();
   child.process = std::move(process);
+  child.lifeline = std::move(lifeline);
   child.shown_state = "idle";
   child.process->watch(core_.loop, [this, pod_id](loop::ExitStatus status) { process_ended(pod_id, status); });
   if (auto* record = find_by_id(pod_id)) {
     record->state = "live";
     record->made_directories.clear();
     broadcast_state(*record, child.shown_state);
+    // A name is given again only when nobody has it: who had it below a child is gone.
+    std::erase_if(core_.state.spawned_children, [name = record->pod_name](auto const& other) { return other.grandchild && other.pod_name == name; });
   }
 }
 
@@ -131,19 +191,19 @@ void Children::set_shown_state(std::string const& pod_id, std::string state) {
   broadcast_state(*record, it->second->shown_state);
 }
 
-bool Children::add_grandchild(wire::ScopeSubDelegated const& event) {
-  if (find(event.sub_pod) != nullptr) return false;
-  auto const* parent = find(event.parent_pod);
-  ChildRecord record;
-  record.pod_name = event.sub_pod;
-  record.socket_path = event.sub_socket;
-  record.scope_delegated = event.scope;
-  record.callback_address = parent == nullptr ? "" : parent->socket_path;
-  record.state = "live";
-  record.grandchild = true;
-  core_.state.spawned_children.push_back(std::move(record));
-  core_.persist();
-  return true;
+std::string Children::shown_state(std::string const& pod_id) const {
+  auto it = living_.find(pod_id);
+  return it == living_.end() ? "" : it->second->shown_state;
+}
+
+ChildRecord const* Children::teller(pid_t sender, wire::PodEvent const& event) {
+  auto const* record = find(wire::pod_name_of(event));
+  auto it = record == nullptr ? living_.end() : living_.find(record->pod_id);
+  if (it == living_.end() || sender <= 0 || (it->second->pid != sender && it->second->launch_pid != sender)) return nullptr;
+  std::optional<std::string> instance;
+  if (auto const* lent = std::get_if<wire::ScopeSubDelegated>(&event)) instance = lent->instance_id;
+  if (auto const* returned = std::get_if<wire::ScopeReturned>(&event)) instance = returned->instance_id;
+  return instance && *instance != record->instance_id ? nullptr : record;
 }
 
 // ---- Ends
@@ -151,6 +211,7 @@ bool Children::add_grandchild(wire::ScopeSubDelegated const& event) {
 void Children::process_ended(std::string const& pod_id, std::optional<loop::ExitStatus> status) {
   auto it = living_.find(pod_id);
   if (it == living_.end()) return;
+  fault_point("end.noticed");
   it->second->escalation.reset();
   it->second->shutdown_call.reset();
   host_.scan_mail([this, alive = alive_, pod_id, status] {
@@ -165,12 +226,16 @@ void Children::finish_end(std::string const& pod_id, std::optional<loop::ExitSta
   struct Released {
     Result<void> outcome;
     Result<std::vector<registry::Allocation>> children;
+    std::optional<std::vector<registry::Allocation>> all;  ///< when there were Pods below it
   };
   // Its own release ran if it ended in good order; after a crash the row goes here, and what it had lent goes to this Pod.
   core_.registry_worker.run<Released>(
-      [registry = core_.registry.get(), pod_id, instance = record.instance_id, self = core_.state.pod_id] {
-        Released released{registry->release(pod_id, instance), {}};
+      [registry = core_.registry.get(), pod_id, instance = record.instance_id, self = core_.state.pod_id, below = grandchildren_.any_below(record)] {
+        Released released{registry->release(pod_id, instance), {}, {}};
         released.children = registry->children(self);
+        if (below) {
+          if (auto all = registry->list()) released.all = *std::move(all);
+        }
         return released;
       },
       [this, alive = alive_, record, status](Released const& released) {
@@ -180,16 +245,22 @@ void Children::finish_end(std::string const& pod_id, std::optional<loop::ExitSta
         }
         auto it = living_.find(record.pod_id);
         if (it == living_.end()) return;
+        fault_point("end.released");
         auto child = std::move(it->second);
         living_.erase(it);
         core_.authority.take_back(record.pod_id);
         // What its own children hold does not come back yet: they are this Pod's children now.
         if (released.children) take_over(*released.children);
+        if (released.all) grandchildren_.child_ended(record, *released.all);
         host_.scope_changed();
         // A process that an earlier instance started leaves no exit status, but one that ended in good order has tidied up.
         bool failed = status ? !status->ok() : io::exists(core_.paths.pod_runtime_dir(record.pod_name) + "/status.json");
         bool crashed = failed && !child->stop_expected && record.state != "starting";
         broadcast_state(record, crashed ? "crashed" : "stopped");
+        // One that was told to end is not brought back by a restore, also when it had to be killed.
+        if (child->stop_expected && !child->interrupted) {
+          core_.log_worker.run([paths = core_.paths, name = record.pod_name, pod_id = record.pod_id] { mark_done(paths, name, pod_id); });
+        }
         // Its spawner died before it saw the child live: what was made for it goes, if nobody has put anything there.
         if (record.state == "starting") core_.log_worker.run([made = record.made_directories] { remove_target_directories(made); });
         if (crashed) {
@@ -197,11 +268,13 @@ void Children::finish_end(std::string const& pod_id, std::optional<loop::ExitSta
           wire::Crashed event{record.pod_name, status ? status->describe() : "ended without a word", std::nullopt};
           if (!tail.empty()) event.stderr_tail = tail;
           host_.synthesised_end(std::move(event), record.instance_id);
-        } else if (!child->stop_expected && record.state != "starting") {
+        } else if (!child->stop_expected && record.state != "starting" && !(record.end_when_done && !record.work_open)) {
           host_.synthesised_end(wire::ShutDown{record.pod_name, std::nullopt}, record.instance_id);
         }
-        move_to_reclaimed(record.pod_id);
+        move_to_reclaimed(record.pod_id, crashed);
         core_.persist();
+        fault_point("end.recorded");
+        if (record.state != "starting") host_.tell_parent(wire::ScopeReturned{core_.name(), record.pod_name, record.scope_delegated, std::nullopt});
         for (auto& waiter : child->waiters) waiter(scope::describe_rules(record.scope_delegated));
         if (*alive) host_.changed();
       });
@@ -233,7 +306,7 @@ void Children::take_over(std::vector<registry::Allocation> const& rows) {
 /// Watches a child that another process started, and takes what it holds from the own scope. False: it does not live.
 bool Children::watch_living(ChildRecord const& record, Living& child) {
   auto lives = [&]() -> pid_t {
-    auto holder = registry::lock_holder(core_.paths.pod_lock(record.pod_name));
+    auto holder = pod_holder(core_.paths, record.pod_name, record.instance_id);
     return holder && *holder && (*holder)->instance_id == record.instance_id ? (*holder)->pid : 0;
   };
   child.pid = lives();
@@ -252,22 +325,21 @@ bool Children::watch_living(ChildRecord const& record, Living& child) {
   return true;
 }
 
-void Children::move_to_reclaimed(std::string const& pod_id) {
+void Children::move_to_reclaimed(std::string const& pod_id, bool crashed) {
   auto const* record = find_by_id(pod_id);
   if (record == nullptr) return;
   auto& reclaimed = core_.state.reclaimed_children;
-  reclaimed.push_back({record->pod_name, record->pod_id, record->instance_id, record->scope_delegated});
+  reclaimed.push_back({record->pod_name, record->pod_id, record->instance_id, record->scope_delegated, crashed, record->mail_seq, record->work_open,
+                       record->end_when_done, record->die_with_parent});
   if (reclaimed.size() > kMaxReclaimed) reclaimed.erase(reclaimed.begin());
   std::string name = record->pod_name;
-  std::string socket = record->socket_path;
-  std::erase_if(core_.state.spawned_children, [&](auto const& other) {
-    return other.pod_id == pod_id || (other.grandchild && (other.pod_name == name || other.callback_address == socket));
-  });
+  std::erase_if(core_.state.spawned_children,
+                [&](auto const& other) { return other.pod_id == pod_id || (other.grandchild && other.pod_name == name); });
 }
 
 // ---- Stopping
 
-void Children::stop(std::string const& pod_id, bool tree, std::function<void(Result<std::string>)> done) {
+void Children::stop(std::string const& pod_id, bool tree, std::function<void(Result<std::string>)> done, bool interrupted) {
   auto it = living_.find(pod_id);
   auto const* record = find_by_id(pod_id);
   if (it == living_.end() || record == nullptr) {
@@ -282,11 +354,13 @@ void Children::stop(std::string const& pod_id, bool tree, std::function<void(Res
   child.waiters.push_back(std::move(done));
   if (child.stop_expected) return;  // under way
   child.stop_expected = true;
+  child.interrupted = interrupted;
   child.shutdown_call = std::make_unique<client::OneShot>(core_.loop, record->socket_path,
-                                                          wire::Method{wire::ShutdownMethod{tree}, std::nullopt}, kStopStepMs,
+                                                          wire::Method{wire::ShutdownMethod{tree, interrupted}, std::nullopt}, kStopStepMs,
                                                           [](Result<wire::SnapshotEvent>) {});
   child.escalation = std::make_unique<loop::Timer>(core_.loop, [this, pod_id] { escalate(pod_id); });
   child.escalation->start(kStopStepMs);
+  fault_point("stop.asked");
 }
 
 void Children::escalate(std::string const& pod_id) {
@@ -302,10 +376,11 @@ void Children::send_signal(Living& child, int signal_number) {
   else if (child.pidfd) ::syscall(SYS_pidfd_send_signal, child.pidfd.get(), signal_number, nullptr, 0);
 }
 
-void Children::stop_all(std::function<void()> done) {
+void Children::stop_all(std::function<void()> done, bool interrupted, bool dependents_only) {
   std::vector<std::string> ids;
   for (auto const& [id, child] : living_) {
-    if (child->pid != 0) ids.push_back(id);
+    auto const* record = find_by_id(id);
+    if (child->pid != 0 && (!dependents_only || (record != nullptr && record->die_with_parent))) ids.push_back(id);
   }
   if (ids.empty()) {
     core_.loop.post(std::move(done));
@@ -315,16 +390,16 @@ void Children::stop_all(std::function<void()> done) {
   for (auto const& id : ids) {
     stop(id, true, [left, done](Result<std::string> const&) {
       if (--*left == 0) done();
-    });
+    }, interrupted);
   }
 }
 
 // ---- After a restart
 
-void Children::recover() {
+void Children::recover(std::set<std::string> const& restoring) {
   std::vector<ChildRecord> records = core_.state.spawned_children;
   for (auto const& record : records) {
-    if (record.grandchild) continue;
+    if (record.grandchild || restoring.contains(record.pod_id)) continue;
     auto child = std::make_unique<Living>();
     std::string pod_id = record.pod_id;
     bool lives = watch_living(record, *child);
@@ -345,6 +420,7 @@ void Children::recover() {
                                     take_over(*rows);
                                     host_.scope_changed();
                                   });
+  grandchildren_.look();
 }
 
 }  // namespace insomnia::pod

@@ -11,6 +11,7 @@
 #include "loop/signals.hh"
 #include "pod/hand_over.hh"
 #include "pod/mailbox.hh"
+#include "pod/poke_socket.hh"
 #include "pod/socket_server.hh"
 #include "registry/liveness.hh"
 #include "tools/hands_protocol.hh"
@@ -40,7 +41,7 @@ class FakePodProcess {
     note("cwd", *io::current_directory() + "\n");
     auto lock = registry::InstanceLock::acquire(paths_.pod_lock(name()), hand_over_.instance_id);
     if (!lock) return 91;
-    auto table = registry::open_sqlite_registry(paths_.registry_db(), registry::lock_liveness(paths_.runtime_dir));
+    auto table = registry::open_sqlite_registry(paths_.registry_db(), registry::lock_liveness(paths_.runtime_dir, paths_.data_dir));
     if (!table || !(*table)->adopt(hand_over_.pod_id, hand_over_.instance_id, ::getpid(), "")) return 92;
     SystemClock clock;
     loop::EventLoop loop(clock);
@@ -50,6 +51,9 @@ class FakePodProcess {
                                       .on_method = [this](ClientId client, wire::Method const& method) { on_method(client, method); }});
     if (!server) return 93;
     server_ = server->get();
+    auto poke_socket = PokeSocket::bind(loop, poke_path(paths_.pod_socket(name())),
+                                        {.poked = [this] { note("pokes.log", "poke\n"); }, .told = [](pid_t, wire::PodEvent const&) {}});
+    if (!poke_socket) return 94;
     std::string id = role_ == "wrong-id" ? "somebody-else" : hand_over_.pod_id;
     say("INSOMNIA-READY\t" + name() + "\t" + paths_.pod_socket(name()) + "\t" + id + "\t" + hand_over_.instance_id + "\n");
     loop.run();
@@ -86,8 +90,6 @@ class FakePodProcess {
     } else if (std::holds_alternative<wire::ShutdownMethod>(method.body)) {
       note("shutdowns.log", wire::encode_method({method.body, std::nullopt}) + "\n");
       if (role_ != "stubborn") loop_->stop();
-    } else if (std::holds_alternative<wire::PokeMethod>(method.body)) {
-      note("pokes.log", "poke\n");
     }
   }
 

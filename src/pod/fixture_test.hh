@@ -70,7 +70,7 @@ class SpawnerTest : public PodTest {
     state.parent = std::move(parent);
     state.config = config;
     lock = *registry::InstanceLock::acquire(paths.pod_lock("root"), "root-instance");
-    auto table = registry::open_sqlite_registry(paths.registry_db(), registry::lock_liveness(paths.runtime_dir));
+    auto table = registry::open_sqlite_registry(paths.registry_db(), registry::lock_liveness(paths.runtime_dir, paths.data_dir));
     ASSERT_TRUE(table) << table.error().message;
     registry::Allocation row;
     row.pod_name = "root";

@@ -25,6 +25,9 @@ std::string encode_hand_over(HandOver const& hand_over) {
   object["task"] = hand_over.task;
   object["profile"] = hand_over.profile;
   object["exit_when_settled"] = hand_over.exit_when_settled;
+  object["die_with_parent"] = hand_over.die_with_parent;
+  object["restore"] = hand_over.restore;
+  object["wait_for_scope_ms"] = hand_over.wait_for_scope_ms;
   return json::dump(object);
 }
 
@@ -50,6 +53,9 @@ Result<HandOver> decode_hand_over(std::string_view text) {
   result.task = reader.string_or("task", "");
   result.profile = reader.string_or("profile", "");
   result.exit_when_settled = reader.boolean_or("exit_when_settled", false);
+  result.die_with_parent = reader.boolean_or("die_with_parent", false);
+  result.restore = reader.boolean_or("restore", false);
+  result.wait_for_scope_ms = static_cast<int64_t>(reader.uint_or("wait_for_scope_ms", 0));
   TRY(reader.finish_strict());
   return result;
 }

@@ -32,6 +32,12 @@ struct HandOver {
   std::string profile;                ///< for people: where the config came from
   /// End (children first) as soon as the Pod has worked and is settled: idle, no child at work, no mail.
   bool exit_when_settled = false;
+  /// End, children first, when the launcher ends: it holds the other end of the pipe on --lifeline-fd.
+  bool die_with_parent = false;
+  /// Bring the stored Pod `pod_id` back: its children too, and its interrupted run. Only pod_name counts of the config of a root; a child's
+  /// scope is the one that its parent reserved, never more than it had.
+  bool restore = false;
+  int64_t wait_for_scope_ms = 0;      ///< of a root: how long it may wait for a busy scope
   friend bool operator==(HandOver const&, HandOver const&) = default;
 };
 

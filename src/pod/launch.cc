@@ -20,6 +20,7 @@ constexpr size_t kMaxReadyLine = 16384;
 constexpr int64_t kEndMs = 2'000;
 constexpr int kConfigFd = 3;
 constexpr int kReadyFd = 4;
+constexpr int kLifelineFd = 5;
 
 /// The last 4 KiB of a file, trimmed; empty when there is none.
 std::string tail_of(std::string const& path) {
@@ -42,10 +43,12 @@ RuntimeCommand RuntimeCommand::self() {
 struct PodLaunch::Impl {
   loop::EventLoop& loop;
   std::function<void(Result<LaunchedPod>)> done;
+  std::function<void(std::string const&)> waiting;
   std::string name;
   std::string stderr_path;
   std::optional<loop::Child> child;
   UniqueFd ready_fd;
+  UniqueFd lifeline;
   std::unique_ptr<loop::FdWatcher> watcher;
   std::unique_ptr<loop::FdWatcher> end_watcher;
   std::optional<loop::Timer> deadline;
@@ -87,10 +90,18 @@ Result<void> PodLaunch::Impl::start(Paths const& paths, RuntimeCommand const& co
   // The name is there for people who look at the process list; the config is not.
   launch.argv.insert(launch.argv.end(), {"--pod", name, "--spawn-config-fd", std::to_string(kConfigFd), "--ready-fd",
                                          std::to_string(kReadyFd)});
+  if (hand_over.die_with_parent) launch.argv.insert(launch.argv.end(), {"--lifeline-fd", std::to_string(kLifelineFd)});
   if (hand_over.parent) launch.argv.insert(launch.argv.end(), {"--adopt", "--callback", hand_over.parent->socket});
   launch.environment = Environment::of_process();
   launch.cwd = hand_over.cwd;
   launch.descriptors = {{log.get(), 2}, {config.get(), kConfigFd}, {write_end.get(), kReadyFd}};
+  UniqueFd lifeline_end;
+  if (hand_over.die_with_parent) {
+    if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("make a lifeline for the new Pod", errno);
+    lifeline_end.reset(ends[0]);
+    lifeline.reset(ends[1]);
+    launch.descriptors.push_back({lifeline_end.get(), kLifelineFd});
+  }
   child = TRY(loop::Child::start(launch));
   write_end.reset();
 
@@ -98,6 +109,7 @@ Result<void> PodLaunch::Impl::start(Paths const& paths, RuntimeCommand const& co
   // Its end is seen by itself: whatever the process has started may hold the pipe open for longer.
   end_watcher = std::make_unique<loop::FdWatcher>(loop, child->pidfd(), loop::FdWatcher::kRead, [this](uint32_t) { process_ended(); });
   deadline.emplace(loop, [this] { deadline_passed(); });
+  deadline_ms += hand_over.wait_for_scope_ms;
   deadline->start(deadline_ms);
   return {};
 }
@@ -141,7 +153,13 @@ void PodLaunch::Impl::read_ready() {
 
 /// Whether the launch is over with what has come.
 bool PodLaunch::Impl::take_line() {
+  constexpr std::string_view kWaiting = "INSOMNIA-WAITING\t";
   auto newline = line.find('\n');
+  for (; newline != std::string::npos && line.starts_with(kWaiting); newline = line.find('\n')) {
+    std::string for_whom = line.substr(kWaiting.size(), newline - kWaiting.size());
+    line.erase(0, newline + 1);
+    if (waiting) waiting(for_whom);
+  }
   if (newline == std::string::npos) {
     if (line.size() <= kMaxReadyLine) return false;
     fail_launch(Code::Internal, "Pod `" + name + "` sent no ready line but other output");
@@ -156,7 +174,8 @@ bool PodLaunch::Impl::take_line() {
                   .pod_name = std::string(fields[1]),
                   .pod_id = std::string(fields[3]),
                   .instance_id = std::string(fields[4]),
-                  .socket_path = std::string(fields[2])};
+                  .socket_path = std::string(fields[2]),
+                  .lifeline = std::move(lifeline)};
   child.reset();
   finish(std::move(pod));
   return true;
@@ -179,8 +198,9 @@ void PodLaunch::Impl::finish(Result<LaunchedPod> result) {
 }
 
 PodLaunch::PodLaunch(loop::EventLoop& loop, Paths const& paths, RuntimeCommand const& command, HandOver const& hand_over,
-                     int64_t deadline_ms, std::function<void(Result<LaunchedPod>)> done)
+                     int64_t deadline_ms, std::function<void(Result<LaunchedPod>)> done, std::function<void(std::string const&)> waiting)
     : impl_(std::make_unique<Impl>(loop, std::move(done), deadline_ms)) {
+  impl_->waiting = std::move(waiting);
   auto started = impl_->start(paths, command, hand_over);
   if (started) return;
   impl_->watcher.reset();
@@ -189,6 +209,8 @@ PodLaunch::PodLaunch(loop::EventLoop& loop, Paths const& paths, RuntimeCommand c
     if (*alive) impl->finish(std::unexpected(std::move(error)));
   });
 }
+
+pid_t PodLaunch::pid() const { return impl_->child ? impl_->child->pid() : 0; }
 
 PodLaunch::~PodLaunch() { *impl_->alive = false; }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/paths.hh"
+#include "base/unique_fd.hh"
 #include "loop/child.hh"
 #include "loop/event_loop.hh"
 #include "pod/hand_over.hh"
@@ -27,16 +28,21 @@ struct LaunchedPod {
   std::string pod_id;
   std::string instance_id;
   std::string socket_path;
+  UniqueFd lifeline;  ///< of a Pod that dies with its parent: it ends when this is closed, by whatever
 };
 
-/// Starts one Pod process and waits for its ready line on an inherited pipe, its end, or the deadline, whichever comes first. stderr goes
+/// Starts one Pod process and waits for its ready line on an inherited pipe, its end, or the deadline, whichever comes first (a Pod that may
+/// wait for its scope has that time on top, and says for whom it waits). stderr goes
 /// to <runtime_dir>/<name>/stderr.log. A failure kills the process group, reaps, and carries the last 4 KiB of stderr. Destroying the
 /// Launch before it is done does the same.
 class PodLaunch {
  public:
   PodLaunch(loop::EventLoop& loop, Paths const& paths, RuntimeCommand const& command, HandOver const& hand_over,
-            int64_t deadline_ms, std::function<void(Result<LaunchedPod>)> done);
+            int64_t deadline_ms, std::function<void(Result<LaunchedPod>)> done,
+            std::function<void(std::string const&)> waiting = nullptr);
   ~PodLaunch();
+  /// The process, 0 when it could not be started or the launch is over.
+  pid_t pid() const;
 
  private:
   struct Impl;

@@ -1,21 +1,28 @@
 #include "pod/pod_main.hh"
 
+#include <fcntl.h>
 #include <malloc.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
 
+#include "base/fault_point.hh"
 #include "base/io.hh"
 #include "base/log.hh"
+#include "base/text.hh"
 #include "base/uuid.hh"
 #include "http/client.hh"
 #include "llm/catalogue.hh"
 #include "loop/signals.hh"
 #include "pod/brain.hh"
+#include "pod/census.hh"
 #include "pod/pod_tools.hh"
 #include "pod/runtime_dir.hh"
+#include "pod/runtime_keeper.hh"
+#include "pod/scope_wait.hh"
 #include "pod/startup.hh"
 #include "prompt/system_prompt.hh"
 #include "registry/liveness.hh"
@@ -36,6 +43,9 @@ class PodProcess {
   Result<void> take_scope();
   Result<void> start_brain();
   Result<void> register_pod(manifest::Manifest const& manifest, registry::Registry& table);
+  Result<void> wait_for_scope(registry::Allocation const& row, registry::Registry& table);
+  void watch_lifeline();
+  void look_after_runtime_dir();
   void say_ready();
   void leave();
 
@@ -49,24 +59,31 @@ class PodProcess {
   std::string instance_id_;
   std::optional<registry::InstanceLock> runtime_lock_;
   std::optional<registry::InstanceLock> data_lock_;
+  std::optional<registry::Holdings> holdings_;
   PodState state_;
   session::LoadedSegment session_;
+  bool resume_ = false;  ///< the last instance was interrupted in a run
   std::optional<scope::Scope> scope_;
   std::optional<Error> failure_;  ///< why it ended, when that was not asked for
 
   profile::ProfileSet profiles_ = profile::builtin_profiles();
   std::optional<prompt::PromptCatalog> prompts_;
   std::unique_ptr<http::Client> http_;
+  UniqueFd lifeline_;
+  std::unique_ptr<loop::FdWatcher> lifeline_watcher_;
   std::unique_ptr<PodWorkers> workers_;
   std::unique_ptr<PodCore> core_;
   std::unique_ptr<llm::Provider> provider_;
   std::unique_ptr<Brain> brain_;
+  std::unique_ptr<RuntimeKeeper> keeper_;
 };
 
 Result<void> PodProcess::take_identity() {
   hand_over_ = TRY(read_hand_over(options_, environment_, paths_));
   std::string name = hand_over_.config.pod_name.value_or("");
   TRY(check_pod_name(name));
+  set_fault_pod(name);
+  fault_point("start.handed_over");
   workers_ = std::make_unique<PodWorkers>(loop_);
   // Loading libcurl takes as long as all the rest of the start: it goes on beside it.
   http_ = std::make_unique<http::Client>(loop_, environment_);
@@ -82,9 +99,11 @@ Result<void> PodProcess::take_identity() {
   // With the lock in hand: whoever claims another directory from now on sees that a Pod lives in this one.
   TRY(claim_runtime_dir(paths_));
   data_lock_ = TRY(registry::InstanceLock::acquire(paths_.pod_dir(name) + "/lock", instance_id_));
+  holdings_.emplace(instance_id_, holdings_files(paths_, name));
 
   auto stored = TRY(read_pod_state(paths_, name));
   if (!stored && options_.require_pod_state) return fail(Code::NotFound, "pod state missing: there is no stored Pod named `" + name + "`");
+  resume_ = stored && stored->resume;
   state_ = TRY(initial_state(hand_over_, stored, environment_, paths_, clock_));
   if (::chdir(state_.cwd.c_str()) != 0) return fail_errno("enter the working directory " + state_.cwd, errno);
   session_ = TRY(load_session(paths_, state_));
@@ -118,7 +137,46 @@ Result<void> PodProcess::register_pod(manifest::Manifest const& manifest, regist
   row.scope_allow = manifest.config.scope.allow;
   row.scope_deny = manifest.config.scope.deny;
   // Living children of an earlier instance come back below this row by themselves, with what they hold.
+  if (hand_over_.wait_for_scope_ms > 0) return wait_for_scope(row, table);
   return table.register_pod(row);
+}
+
+/// Runs the loop until the scope is granted, refused, or somebody ends this process.
+Result<void> PodProcess::wait_for_scope(registry::Allocation const& row, registry::Registry& table) {
+  std::optional<Result<void>> outcome;
+  ScopeRequest request{.row = row,
+                       .delegation = std::nullopt,
+                       .limits = {},
+                       .wait_ms = hand_over_.wait_for_scope_ms,
+                       .bell = paths_.pod_runtime_dir(state_.pod_name) + "/bell"};
+  auto say = [this](registry::Blocker const& blocker) {
+    std::string line = "INSOMNIA-WAITING\t" + text::one_line(blocker.wanted + ": " + blocker.description, 400) + "\n";
+    if (options_.ready_fd) (void)io::write_all(*options_.ready_fd, line, "--ready-fd");
+    else std::fputs(line.c_str(), stderr);
+  };
+  {
+    ScopeWait wait(loop_, workers_->registry, table, paths_, std::move(request),
+                   {.waiting = say, .done = [&](Result<void> result) { outcome = std::move(result); }});
+    while (!outcome) {
+      if (loop_.run_once(-1)) outcome = fail(Code::Cancelled, "ended while it waited for its scope");
+    }
+  }
+  workers_->registry.drain();  // from here on the registry is used on this thread again
+  return *outcome;
+}
+
+/// The launcher holds the other end: when that is closed, by whatever, this Pod ends too, its children first.
+void PodProcess::watch_lifeline() {
+  if (!options_.lifeline_fd) return;
+  lifeline_.reset(*options_.lifeline_fd);
+  ::fcntl(lifeline_.get(), F_SETFD, FD_CLOEXEC);
+  // Sooner than the pipe when the launcher is killed while this process does not look at its loop.
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+  lifeline_watcher_ = std::make_unique<loop::FdWatcher>(loop_, lifeline_.get(), loop::FdWatcher::kRead, [this](uint32_t) {
+    lifeline_watcher_.reset();
+    if (brain_) brain_->shut_down(true, true);
+    else loop_.stop();
+  });
 }
 
 Result<void> PodProcess::start_brain() {
@@ -132,8 +190,11 @@ Result<void> PodProcess::start_brain() {
                                              .self_program = self.program,
                                              .config_dir = paths_.config_dir}));
 
-  auto table = TRY(registry::open_sqlite_registry(paths_.registry_db(), registry::lock_liveness(paths_.runtime_dir)));
+  auto table = TRY(open_registry(paths_, &*holdings_, [this] {
+    if (!io::exists(paths_.pod_lock(state_.pod_name))) loop_.post([this] { look_after_runtime_dir(); });
+  }));
   TRY(register_pod(manifest, *table));
+  fault_point("start.registered");
   scope::Scope own = *scope_;
   std::string runtime_dir = paths_.pod_runtime_dir(state_.pod_name);
   std::string spill_dir = runtime_dir + "/bash-output";
@@ -234,10 +295,13 @@ Result<void> PodProcess::start_brain() {
                           .read_bytes = manifest.output_limit("Read")},
                 .stderr_path = log_error},
       .greeting = std::move(greeting),
-      .exit_when_settled = hand_over_.exit_when_settled,
-      .task_follows = !hand_over_.task.empty()});
+      .exit_when_settled = state_.exit_when_settled,
+      .task_follows = !hand_over_.task.empty() && !hand_over_.restore,
+      .restore = hand_over_.restore ? std::optional(RestorePlan{children_to_restore(paths_, state_.pod_id), resume_ || session_.state.run_open})
+                                    : std::nullopt});
   brain_->on_ended([this] { loop_.stop(); });
   TRY(brain_->start());
+  keeper_ = std::make_unique<RuntimeKeeper>(*core_, *brain_, *runtime_lock_, *holdings_);
   for (auto const& message : alerts) brain_->alert("warn", "agents_md", message);
   if (session_.torn_bytes > 0) {
     brain_->alert("warn", "pod", "the session log ended in an unfinished record of " + std::to_string(session_.torn_bytes) +
@@ -246,7 +310,14 @@ Result<void> PodProcess::start_brain() {
   return {};
 }
 
+/// While it starts there is nothing to restore: what is missing is made, or found to be missing before it is ready.
+void PodProcess::look_after_runtime_dir() {
+  if (keeper_) keeper_->look();
+}
+
 void PodProcess::say_ready() {
+  if (!runtime_lock_->is_at(paths_.pod_lock(state_.pod_name))) look_after_runtime_dir();
+  fault_point("start.before_ready");
   std::string name = state_.pod_name;
   std::string line = "INSOMNIA-READY\t" + name + "\t" + paths_.pod_socket(name) + "\t" + state_.pod_id + "\t" + instance_id_ + "\n";
   if (options_.ready_fd) {
@@ -257,12 +328,20 @@ void PodProcess::say_ready() {
 }
 
 void PodProcess::leave() {
+  PodState& state = core_->state;
+  state.ended = brain_->was_interrupted() ? "interrupted" : "done";
+  state.resume = brain_->run_was_interrupted();
+  keeper_.reset();
   // The hands go first: when the row is free, nothing of this Pod writes any more.
   brain_.reset();
   provider_.reset();
   core_->log_worker.drain();
   core_->registry_worker.drain();
+  if (auto written = write_pod_state(paths_, state); !written) log::warn(written.error().message);
+  fault_point("leave.stored");
   if (auto released = core_->registry->release(state_.pod_id, instance_id_); !released) log::warn("release: " + released.error().message);
+  fault_point("leave.released");
+  holdings_->clear();
   std::string directory = paths_.pod_runtime_dir(state_.pod_name);
   for (auto* file : {"/status.json", "/manifest.toml", "/hands.log"}) ::unlink((directory + file).c_str());
   if (auto removed = io::remove_tree(directory + "/bash-output"); !removed) log::warn(removed.error().message);
@@ -270,15 +349,21 @@ void PodProcess::leave() {
 
 Result<void> PodProcess::run() {
   int signals = 0;
-  loop::SignalWatcher watcher(loop_, {SIGINT, SIGTERM, SIGHUP}, [this, &signals](int) {
-    if (++signals == 1 && brain_) brain_->shut_down(hand_over_.exit_when_settled);
+  loop::SignalWatcher watcher(loop_, {SIGINT, SIGTERM, SIGHUP, SIGUSR1}, [this, &signals](int signal) {
+    if (signal == SIGUSR1) look_after_runtime_dir();
+    else if (++signals == 1 && brain_) brain_->shut_down(state_.exit_when_settled || hand_over_.die_with_parent, true);
     else loop_.stop();
   });
+  watch_lifeline();
   TRY(take_identity());
   TRY(take_scope());
   TRY(start_brain());
-  say_ready();
-  brain_->recover(last_report(state_, instance_id_, session_.lines));
+  // A restored Pod is ready when its children are back.
+  if (!hand_over_.restore) say_ready();
+  if (!hand_over_.restore) fault_point("start.ready");
+  brain_->recover(last_report(state_, instance_id_, session_.lines), [this] {
+    if (hand_over_.restore) say_ready();
+  });
   session_ = {};
   loop_.run();
   leave();
@@ -289,6 +374,11 @@ Result<void> PodProcess::run() {
 }  // namespace
 
 int pod_main(PodOptions const& options, Environment const& environment) {
+  // "Look after your runtime directory": it must not end a Pod at any moment.
+  sigset_t look;
+  sigemptyset(&look);
+  sigaddset(&look, SIGUSR1);
+  ::pthread_sigmask(SIG_BLOCK, &look, nullptr);
   // One arena: the helper threads allocate little, and an arena each costs every Pod private memory.
   ::mallopt(M_ARENA_MAX, 1);
   PodProcess process(options, environment);

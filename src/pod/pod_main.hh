@@ -18,6 +18,7 @@ struct PodOptions {
   std::optional<int> spawn_config_fd;        ///< --spawn-config-fd
   std::string spawn_config_json;             ///< --spawn-config-json (people and tests)
   std::optional<int> ready_fd;               ///< --ready-fd
+  std::optional<int> lifeline_fd;            ///< --lifeline-fd
   bool adopt = false;                        ///< --adopt
   bool require_pod_state = false;            ///< --require-pod-state
 };

@@ -1,12 +1,16 @@
 #include "pod/pod_tools.hh"
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/json.hh"
+#include "pod/pod_wait.hh"
 #include "tools/schema.hh"
 
 namespace insomnia::pod {
 namespace {
+
+constexpr uint64_t kMaxWaitMs = 3'600'000;
 
 constexpr std::string_view kScopeSchema =
     R"({"type":"array","description":"What the child may touch; all of it must lie in your own scope. Write rules are taken from you until the child ends.",)"
@@ -50,6 +54,9 @@ Result<SpawnPodInput> decode_spawn_pod(std::string_view arguments) {
   input.profile = reader.optional_string("profile");
   input.instruction = reader.optional_string("instruction");
   input.cwd = reader.optional_string("cwd");
+  input.wait_for_scope_ms = static_cast<int64_t>(std::min<uint64_t>(reader.uint_or("wait_for_scope_ms", 0), kMaxWaitMs));
+  input.end_when_done = reader.boolean_or("end_when_done", false);
+  input.die_with_parent = reader.boolean_or("die_with_parent", false);
   if (auto finished = reader.finish(); !finished) return std::unexpected(invalid_input("SpawnPod", finished.error()));
   return input;
 }
@@ -84,6 +91,11 @@ std::vector<tools::Definition> pod_tool_definitions(std::string spawn_descriptio
                              {"profile", "string", "`default`, `inherit`, or a profile from the list. Default: `default`.", false},
                              {"instruction", "string", "Prompt reference that replaces the profile's.", false},
                              {"cwd", "string", "Absolute directory that the child starts in; readable in its scope.", false},
+                             {"wait_for_scope_ms", "integer",
+                              "When another Pod holds the scope: wait so long for it, first come first served. Default 0: refused at once.", false},
+                             {"end_when_done", "boolean",
+                              "The child ends, and its scope is yours again, as soon as it has reported. Default false: it stays for SendToPod.", false},
+                             {"die_with_parent", "boolean", "The child ends when you end. Default false: it goes on.", false},
                          }),
                          Place::Brain});
   definitions.push_back({"SendToPod",
@@ -93,8 +105,13 @@ std::vector<tools::Definition> pod_tool_definitions(std::string spawn_descriptio
   definitions.push_back({"ReadPodOutput",
                          "What a Pod that you spawned has said since you last read it, and whether it still runs. Works for ended Pods too.",
                          tools::object_schema({name}), Place::Brain});
+  definitions.push_back(wait_for_pods_definition());
   definitions.push_back({"StopPod",
                          "End a Pod that you spawned, with everything that it runs, and get its scope back. Its session is kept.",
+                         tools::object_schema({name}), Place::Brain});
+  definitions.push_back({"RestorePod",
+                         "Bring back a Pod that you spawned and that has ended: its session and the scope that it had. Interrupted work goes on; "
+                         "else it waits for SendToPod.",
                          tools::object_schema({name}), Place::Brain});
   definitions.push_back({"ListPods", "You and the Pods that you spawned, with their state and scope.", tools::object_schema({}), Place::Brain});
   return definitions;

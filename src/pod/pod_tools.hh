@@ -19,6 +19,9 @@ struct SpawnPodInput {
   std::optional<std::string> profile;
   std::optional<std::string> instruction;
   std::optional<std::string> cwd;
+  int64_t wait_for_scope_ms = 0;  ///< 0: what is busy is refused
+  bool end_when_done = false;
+  bool die_with_parent = false;
 };
 struct NamedPodInput {
   std::string name;
@@ -32,7 +35,7 @@ Result<SpawnPodInput> decode_spawn_pod(std::string_view arguments);
 Result<NamedPodInput> decode_named_pod(std::string_view tool, std::string_view arguments);
 Result<SendToPodInput> decode_send_to_pod(std::string_view arguments);
 
-/// SpawnPod (with the given description), SendToPod, ReadPodOutput, StopPod, ListPods.
+/// SpawnPod (with the given description), SendToPod, ReadPodOutput, WaitForPods, StopPod, RestorePod, ListPods.
 std::vector<tools::Definition> pod_tool_definitions(std::string spawn_description);
 
 }  // namespace insomnia::pod

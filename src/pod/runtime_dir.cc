@@ -11,6 +11,7 @@
 #include "base/io.hh"
 #include "base/json.hh"
 #include "base/text.hh"
+#include "pod/census.hh"
 #include "registry/liveness.hh"
 
 namespace insomnia::pod {
@@ -21,8 +22,8 @@ std::string boot_id() {
   return text ? std::string(text::trim(*text)) : "";
 }
 
-/// The name of a Pod that lives in this runtime directory, or "".
-std::string living_pod(std::string const& runtime_dir) {
+/// The name of a Pod that is in this runtime directory, or "". One that has just begun has no other lock yet.
+std::string pod_in(std::string const& runtime_dir) {
   auto names = io::list_directory(runtime_dir);
   if (!names) return "";
   for (auto const& name : *names) {
@@ -89,7 +90,9 @@ Result<void> claim_runtime_dir(Paths const& paths) {
       auto canonical = [](std::string const& path) { return io::real_path(path).value_or(path); };
       bool same = canonical(other) == canonical(paths.runtime_dir);
       bool same_boot = reader.string_or("boot_id", "") == boot;
-      std::string pod = same_boot && !same ? living_pod(other) : "";
+      std::string pod = same_boot && !same ? pod_in(other) : "";
+      // The directory may have vanished under those that live in it.
+      if (pod.empty() && same_boot && !same && !other.empty()) pod = TRY(any_living_pod(paths));
       if (!pod.empty()) {
         return fail(Code::Conflict, "Pod `" + pod + "` lives in the runtime directory " + other + ", but this process was given " +
                                         paths.runtime_dir + " for the same data directory " + paths.data_dir +

@@ -11,7 +11,7 @@ namespace insomnia::pod {
 Result<void> prepare_runtime_dir(Paths const& paths);
 
 /// Records in the data directory which runtime directory is in use since when the machine was booted. A second one is refused while a Pod
-/// lives in the first: two registries could not see each other's scopes.
+/// lives in the first, also when that has vanished: two registries could not see each other's scopes.
 Result<void> claim_runtime_dir(Paths const& paths);
 
 /// Whether a file system type (statfs f_type) is a network one. Pure.

@@ -21,7 +21,7 @@ constexpr int kPiecesAtOnce = 16;
 
 }  // namespace
 
-Result<std::unique_ptr<SocketServer>> SocketServer::bind(loop::EventLoop& loop, std::string path, Handler handler) {
+Result<UniqueFd> SocketServer::listen_on(std::string const& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() > kMaxSocketPath) {
@@ -35,12 +35,33 @@ Result<std::unique_ptr<SocketServer>> SocketServer::bind(loop::EventLoop& loop, 
   if (::bind(fd.get(), reinterpret_cast<sockaddr const*>(&address), sizeof address) != 0) return fail_errno("bind " + path, errno);
   if (::chmod(path.c_str(), 0600) != 0) return fail_errno("chmod " + path, errno);
   if (::listen(fd.get(), 128) != 0) return fail_errno("listen on " + path, errno);
+  return fd;
+}
+
+Result<std::unique_ptr<SocketServer>> SocketServer::bind(loop::EventLoop& loop, std::string path, Handler handler) {
+  UniqueFd fd = TRY(listen_on(path));
   return std::unique_ptr<SocketServer>(new SocketServer(loop, std::move(path), std::move(fd), std::move(handler)));
 }
 
 SocketServer::SocketServer(loop::EventLoop& loop, std::string path, UniqueFd fd, Handler handler)
-    : loop_(loop), path_(std::move(path)), fd_(std::move(fd)), handler_(std::move(handler)) {
+    : loop_(loop), path_(std::move(path)), handler_(std::move(handler)) {
+  listen(std::move(fd));
+}
+
+void SocketServer::listen(UniqueFd fd) {
+  watcher_.reset();
+  retry_accept_.reset();
+  fd_ = std::move(fd);
   watcher_ = std::make_unique<loop::FdWatcher>(loop_, fd_.get(), loop::FdWatcher::kRead, [this](uint32_t) { accept_all(); });
+}
+
+Result<void> SocketServer::bind_again() {
+  struct stat info{};
+  if (!fd_ || ::stat(path_.c_str(), &info) == 0) return {};
+  UniqueFd fd = TRY(listen_on(path_));
+  accept_all();  // those that came before the file went
+  listen(std::move(fd));
+  return {};
 }
 
 SocketServer::~SocketServer() {

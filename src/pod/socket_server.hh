@@ -40,6 +40,8 @@ class SocketServer {
   void alert(wire::AlertEvent const& alert);
   pid_t peer_pid(ClientId client) const;
   size_t clients() const { return clients_.size(); }
+  /// Binds the path again when its file has gone; clients stay connected. Nothing when it is there, or after close().
+  Result<void> bind_again();
   /// Stops accepting; calls back when all that was sent is with the kernel, or after the limit.
   void close(int64_t flush_ms, std::function<void()> done);
   /// Backlog that a client may have, in bytes.
@@ -59,6 +61,8 @@ class SocketServer {
   };
 
   SocketServer(loop::EventLoop& loop, std::string path, UniqueFd fd, Handler handler);
+  static Result<UniqueFd> listen_on(std::string const& path);
+  void listen(UniqueFd fd);
   void accept_all();
   void start_client(UniqueFd fd);
   void ready(ClientId id, uint32_t what);

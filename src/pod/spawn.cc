@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/fault_point.hh"
 #include "base/io.hh"
 #include "base/text.hh"
 #include "base/uuid.hh"
@@ -15,6 +16,8 @@ namespace {
 
 constexpr int64_t kReadyMs = 10'000;
 constexpr int64_t kDeliveryMs = 20'000;
+/// A restored child is ready when its own children are.
+constexpr int64_t kRestoreMs = 60'000;
 
 /// Where a delegation scope decides what may be delegated, its denies travel in place of the spawner's own write denies: those keep the
 /// spawner itself out of what it may well hand on. What the spawner may not read, no child may.
@@ -54,8 +57,23 @@ void SpawnTransaction::start(std::string_view arguments) {
   record_starting();
 }
 
+void SpawnTransaction::restore(RestorableChild child) {
+  restoring_ = true;
+  works_ = child.works;
+  if (auto valid = validate_restore(std::move(child)); !valid) {
+    finish(tools::failed(as_refusal(valid.error())));
+    return;
+  }
+  record_starting();
+}
+
 void SpawnTransaction::cancel() {
   cancelled_ = true;
+  if (wait_) {
+    wait_.reset();  // gives up its place
+    (void)cancelled();
+    return;
+  }
   if (!launch_ || delivery_) return;  // the step under way sees it when it is done
   launch_.reset();                    // kills the group and reaps
   (void)cancelled();
@@ -100,11 +118,45 @@ Result<void> SpawnTransaction::validate(std::string_view arguments) {
   hand_over_.workspace_root = core_.state.workspace_root;
   hand_over_.task = text::one_line(input_.task, 200);
   hand_over_.profile = child.profile;
+  hand_over_.exit_when_settled = input_.end_when_done;
+  hand_over_.die_with_parent = input_.die_with_parent;
   return {};
 }
 
 bool SpawnTransaction::will_be_made(std::string const& path) const {
   return std::find(missing_.begin(), missing_.end(), path) != missing_.end();
+}
+
+/// What it had, never more: the reservation checks the stored rules against what this Pod holds now, and its denies of today travel.
+Result<void> SpawnTransaction::validate_restore(RestorableChild child) {
+  PodState& stored = child.state;
+  input_.name = stored.pod_name;
+  TRY(check_pod_name(input_.name));
+  socket_ = core_.paths.pod_socket(input_.name);
+  if (auto const* existing = children_.find(input_.name); existing != nullptr && children_.is_living(existing->pod_id)) {
+    return fail(Code::AlreadyExists, "Pod `" + input_.name + "` is live already");
+  }
+  if (!is_directory(stored.cwd)) return fail(Code::InvalidArgument, "Pod `" + input_.name + "` can't be restored: its directory " + stored.cwd + " is gone");
+  scope::ScopeConfig had = stored.config.scope;
+  for (auto& deny : scope::travelling_denies(denies_that_travel(core_.authority.own(), core_.manifest.config.delegation_scope), had.allow)) {
+    if (std::find(had.deny.begin(), had.deny.end(), deny) == had.deny.end()) had.deny.push_back(std::move(deny));
+  }
+  missing_ = missing_directories(had.allow);
+  hand_over_.config = stored.config;
+  hand_over_.config.scope = std::move(had);
+  hand_over_.ceilings = manifest::ceilings_below(core_.state.ceilings, core_.manifest.config);
+  hand_over_.pod_id = stored.pod_id;
+  hand_over_.instance_id = uuid7(core_.loop.clock());
+  hand_over_.parent = ParentLink{core_.state.pod_id, core_.instance_id, core_.name(), core_.socket_path()};
+  hand_over_.cwd = stored.cwd;
+  hand_over_.workspace_root = stored.workspace_root;
+  hand_over_.task = stored.task;
+  hand_over_.profile = stored.profile;
+  hand_over_.restore = true;
+  auto const policy = children_.stored_policy(stored.pod_id);
+  hand_over_.exit_when_settled = input_.end_when_done = policy.end_when_done;
+  hand_over_.die_with_parent = input_.die_with_parent = policy.die_with_parent;
+  return {};
 }
 
 Result<std::string> SpawnTransaction::child_cwd(scope::Scope const& child_scope) const {
@@ -139,9 +191,13 @@ void SpawnTransaction::record_starting() {
   record.scope_delegated = hand_over_.config.scope.allow;
   record.scope_deny = hand_over_.config.scope.deny;
   record.made_directories = missing_;
+  record.end_when_done = input_.end_when_done;
+  record.die_with_parent = input_.die_with_parent;
   recorded_ = true;
-  children_.add(std::move(record));
+  if (restoring_) children_.add_restored(std::move(record));
+  else children_.add(std::move(record));
   core_.persist([this, alive = alive_](Result<void> written) {
+    fault_point("spawn.recorded");
     if (!*alive || cancelled()) return;
     if (written) reserve();
     else roll_back(std::move(written).error());
@@ -170,19 +226,42 @@ void SpawnTransaction::reserve() {
     limits.max_children = std::min(limits.max_children, ceiling->max_children.value_or(limits.max_children));
     limits.max_live_pods = std::min(limits.max_live_pods, ceiling->max_live_pods.value_or(limits.max_live_pods));
   }
+  if (input_.wait_for_scope_ms > 0) {
+    ScopeRequest request{.row = row,
+                         .delegation = core_.manifest.config.delegation_scope,
+                         .limits = limits,
+                         .wait_ms = input_.wait_for_scope_ms,
+                         .bell = core_.paths.pod_runtime_dir(core_.name()) + "/bell." + hand_over_.pod_id};
+    wait_ = std::make_unique<ScopeWait>(core_.loop, core_.registry_worker, *core_.registry, core_.paths, std::move(request),
+                                        ScopeWait::Handler{.waiting =
+                                                               [this](registry::Blocker const&) {
+                                                                 children_.set_shown_state(hand_over_.pod_id, "waiting");
+                                                               },
+                                                           .done =
+                                                               [this](Result<void> outcome) {
+                                                                 auto wait = std::move(wait_);  // it is calling
+                                                                 reserved(std::move(outcome));
+                                                               }});
+    return;
+  }
   core_.registry_worker.run<Result<void>>(
       [registry = core_.registry.get(), row, limits, delegation = core_.manifest.config.delegation_scope] {
         return registry->delegate(row, delegation, limits);
       },
-      [this, alive = alive_](Result<void> reserved) {
-        if (!*alive) return;
-        if (!reserved) {
-          roll_back(as_refusal(std::move(reserved).error()));
-          return;
-        }
-        reserved_ = true;
-        if (!cancelled()) make_directories();
+      [this, alive = alive_](Result<void> outcome) {
+        if (*alive) reserved(std::move(outcome));
       });
+}
+
+void SpawnTransaction::reserved(Result<void> outcome) {
+  if (!outcome) {
+    roll_back(as_refusal(std::move(outcome).error()));
+    return;
+  }
+  reserved_ = true;
+  fault_point("spawn.reserved");
+  children_.set_shown_state(hand_over_.pod_id, "starting");
+  if (!cancelled()) make_directories();
 }
 
 void SpawnTransaction::make_directories() {
@@ -197,6 +276,7 @@ void SpawnTransaction::make_directories() {
                                if (!made) return roll_back(std::move(made).error());
                                missing_ = *std::move(made);
                                made_ = true;
+                               fault_point("spawn.made");
                                if (!cancelled()) demote();
                              });
 }
@@ -205,6 +285,7 @@ void SpawnTransaction::demote() {
   core_.authority.lend(hand_over_.pod_id, input_.name, hand_over_.config.scope.allow);
   demoted_ = true;
   host_.apply_scope([this, alive = alive_](Result<void> applied) {
+    fault_point("spawn.demoted");
     if (!*alive || cancelled()) return;
     if (applied) launch();
     else roll_back(std::move(applied).error());
@@ -212,22 +293,33 @@ void SpawnTransaction::demote() {
 }
 
 void SpawnTransaction::launch() {
-  launch_ = std::make_unique<PodLaunch>(core_.loop, core_.paths, core_.runtime, hand_over_, kReadyMs,
+  launch_ = std::make_unique<PodLaunch>(core_.loop, core_.paths, core_.runtime, hand_over_, restoring_ ? kRestoreMs : kReadyMs,
                                         [this](Result<LaunchedPod> result) {
                                           if (result) ready(*std::move(result));
                                           else roll_back(std::move(result).error());
                                         });
+  children_.launched(hand_over_.pod_id, launch_->pid());
 }
 
 void SpawnTransaction::ready(LaunchedPod pod) {
+  fault_point("spawn.ready");
   if (pod.pod_id != hand_over_.pod_id || pod.instance_id != hand_over_.instance_id || pod.socket_path != socket_) {
     { loop::Child stranger = std::move(pod.child); }  // killed and reaped with its group before its scope is free
     roll_back(Error{Code::Internal, "the process that got ready as `" + input_.name + "` is not the one that was started"});
     return;
   }
-  children_.started(hand_over_.pod_id, std::move(pod.child));
+  children_.started(hand_over_.pod_id, std::move(pod.child), std::move(pod.lifeline));
   auto* record = children_.find_by_id(hand_over_.pod_id);
-  if (record != nullptr) record->work_open = true;
+  if (record != nullptr) record->work_open = !restoring_ || works_ || record->work_open;
+  if (restoring_) {
+    core_.persist();
+    host_.tell_parent({core_.name(), input_.name, socket_, hand_over_.config.scope.allow});
+    finish({.summary = "restored pod `" + input_.name + "` with " + scope::describe_rules(hand_over_.config.scope.allow) +
+                       (works_ ? "; it goes on with its work and its end will be reported to you" : "; it is idle, SendToPod gives it work"),
+            .content = std::nullopt,
+            .is_error = false});
+    return;
+  }
   // Now, not when the delivery is confirmed: its own news of itself may come before that.
   children_.set_shown_state(hand_over_.pod_id, "running");
   core_.persist();
@@ -236,8 +328,10 @@ void SpawnTransaction::ready(LaunchedPod pod) {
 }
 
 void SpawnTransaction::deliver() {
+  fault_point("spawn.live");
   delivery_ = std::make_unique<client::RunDelivery>(
       core_.loop, socket_, input_.task, kDeliveryMs, [this](Result<void> delivered) {
+        fault_point("spawn.delivered");
         if (delivered) {
           finish({.summary = "spawned pod `" + input_.name + "` (" + hand_over_.profile + ") with " +
                              scope::describe_rules(hand_over_.config.scope.allow) + "; it works on the task now and its end will be " +
@@ -266,7 +360,8 @@ void SpawnTransaction::roll_back(Error error) {
   }
   if (made_) core_.log_worker.run([paths = missing_] { remove_target_directories(paths); });
   if (recorded_) {
-    children_.discard(hand_over_.pod_id);
+    if (restoring_) children_.give_up_restored(hand_over_.pod_id);
+    else children_.discard(hand_over_.pod_id);
     core_.persist();
   }
   if (!reserved_) {

@@ -9,6 +9,8 @@
 #include "pod/core.hh"
 #include "pod/launch.hh"
 #include "pod/pod_tools.hh"
+#include "pod/restore.hh"
+#include "pod/scope_wait.hh"
 #include "profile/profile_set.hh"
 #include "tools/tool.hh"
 
@@ -33,16 +35,22 @@ class SpawnTransaction {
 
   /// `done` is called exactly once, possibly before start() returns (when the input is refused).
   void start(std::string_view arguments);
+  /// Brings a stored child back instead: the same steps with its stored settings and scope, and no task to deliver. The child restores its own
+  /// children before it is ready.
+  void restore(RestorableChild child);
   /// Gives up: undone like any failure when the child is not ready yet. One that is ready keeps its task.
   void cancel();
 
  private:
   Result<void> validate(std::string_view arguments);
+  Result<void> validate_restore(RestorableChild child);
+  Result<void> check_free_name();
   Result<std::string> child_cwd(scope::Scope const& child_scope) const;
   bool will_be_made(std::string const& path) const;
   bool cancelled();
   void record_starting();
   void reserve();
+  void reserved(Result<void> outcome);
   void make_directories();
   void demote();
   void launch();
@@ -60,11 +68,14 @@ class SpawnTransaction {
   HandOver hand_over_;
   std::string socket_;
   std::vector<std::string> missing_;  ///< directories that the scope names and that are made with the child
+  bool restoring_ = false;
+  bool works_ = false;  ///< the restored child goes on with a run
   bool recorded_ = false;
   bool reserved_ = false;
   bool made_ = false;  ///< missing_ are those that were made
   bool demoted_ = false;
   bool cancelled_ = false;
+  std::unique_ptr<ScopeWait> wait_;
   std::unique_ptr<PodLaunch> launch_;
   std::unique_ptr<client::RunDelivery> delivery_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -2,6 +2,9 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <csignal>
+
 #include "pod/fixture_test.hh"
 #include "pod/target_directories.hh"
 
@@ -21,6 +24,7 @@ class SpawnTest : public SpawnerTest {
     children = std::make_unique<Children>(*core, Children::Host{.broadcast = [this](wire::EventBody const& event) { news.push_back(event); },
                                                                 .scan_mail = [](std::function<void()> done) { done(); },
                                                                 .synthesised_end = [this](wire::PodEvent event, std::string) { ends.push_back(event); },
+                                                                .tell_parent = [](wire::PodEvent const&) {},
                                                                 .scope_changed = [] {},
                                                                 .changed = [] {}});
   }
@@ -258,6 +262,91 @@ TEST_F(SpawnTest, DestroyedInTheMiddleItAnswersNobody) {
   core->registry_worker.drain();
   loop.run_once(0);
   EXPECT_FALSE(answer);
+}
+
+// ---- Scopes that are busy.
+
+class SpawnWait : public SpawnTest {
+ protected:
+  SpawnWait() { sub = directory.directory("work/sub"); }
+  /// A child holds `sub`, and a second one is asked for that may wait so long for it.
+  void begin_second(int64_t wait_ms) {
+    ASSERT_FALSE(spawn(arguments("first", "t", sub)).is_error);
+    transaction.reset();
+    begin(arguments("second", "t", sub, R"(,"wait_for_scope_ms":)" + std::to_string(wait_ms)));
+  }
+  void until_it_waits() {
+    run_until([&] {
+      auto infos = children->infos();
+      return std::any_of(infos.begin(), infos.end(), [](auto const& info) { return info.pod_name == "second" && info.state == "waiting"; });
+    });
+  }
+  bool bell_is_there() {
+    auto names = io::list_directory(paths.pod_runtime_dir("root"));
+    return names && std::any_of(names->begin(), names->end(), [](auto const& name) { return name.starts_with("bell"); });
+  }
+  std::string sub;
+};
+
+TEST_F(SpawnWait, WithoutAWaitWhatIsBusyIsRefusedAtOnce) {
+  begin_second(0);
+  run_until([&] { return answer.has_value(); });
+  EXPECT_TRUE(answer->is_error);
+  EXPECT_HAS(answer->summary, "first");
+}
+
+TEST_F(SpawnWait, IsGrantedWhenTheHolderIsStopped) {
+  begin_second(60'000);
+  until_it_waits();
+  EXPECT_FALSE(answer);
+  children->stop(children->find("first")->pod_id, false, [](auto const&) {});
+  run_until([&] { return answer.has_value(); });
+  EXPECT_FALSE(answer->is_error) << answer->summary;
+  EXPECT_EQ(rows()["second"].state, registry::AllocationState::Live);
+  EXPECT_FALSE(bell_is_there());
+}
+
+TEST_F(SpawnWait, IsGrantedWhenTheHolderIsKilled) {
+  begin_second(60'000);
+  until_it_waits();
+  ::kill(rows()["first"].pid, SIGKILL);
+  run_until([&] { return answer.has_value(); });
+  EXPECT_FALSE(answer->is_error) << answer->summary;
+}
+
+TEST_F(SpawnWait, EndsWhenTheTimeIsUpAndLeavesNothing) {
+  begin_second(1);
+  run_until([&] { return answer.has_value(); });
+  EXPECT_TRUE(answer->is_error);
+  EXPECT_HAS(answer->summary, "first");
+  EXPECT_HAS(answer->summary, "waited 1 ms");
+  EXPECT_HAS(answer->summary, "Invalid argument");
+  EXPECT_EQ(children->find("second"), nullptr);
+  EXPECT_FALSE(bell_is_there());
+  transaction.reset();
+  children->stop(children->find("first")->pod_id, false, [](auto const&) {});
+  run_until([&] { return children->find("first") == nullptr; });
+  EXPECT_FALSE(spawn(arguments("third", "t", sub)).is_error) << "its place in the queue is gone";
+}
+
+TEST_F(SpawnWait, CanBeCancelled) {
+  begin_second(60'000);
+  until_it_waits();
+  transaction->cancel();
+  run_until([&] { return answer.has_value(); });
+  EXPECT_HAS(answer->summary, "cancelled");
+  EXPECT_EQ(rows().size(), 2u);
+  EXPECT_FALSE(bell_is_there());
+}
+
+TEST_F(SpawnWait, DestroyedWhileItWaitsItLeavesTheQueue) {
+  begin_second(60'000);
+  until_it_waits();
+  transaction.reset();
+  children->discard(children->find("second")->pod_id);
+  children->stop(children->find("first")->pod_id, false, [](auto const&) {});
+  run_until([&] { return children->find("first") == nullptr; });
+  EXPECT_FALSE(spawn(arguments("third", "t", sub)).is_error);
 }
 
 // ---- Write targets that do not exist yet.

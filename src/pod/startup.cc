@@ -61,13 +61,22 @@ Result<PodState> initial_state(HandOver const& hand_over, std::optional<PodState
   std::string name = hand_over.config.pod_name.value_or("");
   TRY(check_pod_name(name));
   bool continued = stored && (hand_over.pod_id.empty() || hand_over.pod_id == stored->pod_id);
+  if (hand_over.restore && !continued) {
+    return fail(Code::NotFound, "there is no stored Pod named `" + name + "` with the id " + hand_over.pod_id + ": there is nothing to restore");
+  }
   PodState state;
   if (continued) {
     state = *stored;
+    if (hand_over.restore && hand_over.parent) {
+      // What the parent reserved: the stored scope, less what the parent has been denied since.
+      state.config.scope = hand_over.config.scope;
+      state.ceilings = hand_over.ceilings;
+    }
     // The stored manifest is the authority for what the Pod may do; a model can be chosen anew.
-    if (!hand_over.config.model.empty()) state.config.model = hand_over.config.model;
+    if (!hand_over.config.model.empty() && !hand_over.restore) state.config.model = hand_over.config.model;
     if (!hand_over.task.empty()) state.task = hand_over.task;
-    if (!hand_over.parent) state.parent.reset();
+    // Continued by hand it is a root; restored while its parent is gone it stays that one's child for the registry.
+    if (!hand_over.parent && !hand_over.restore) state.parent.reset();
   } else {
     state.pod_id = hand_over.pod_id.empty() ? uuid7(clock) : hand_over.pod_id;
     state.config = hand_over.config;
@@ -80,6 +89,9 @@ Result<PodState> initial_state(HandOver const& hand_over, std::optional<PodState
     state.segment_id = uuid7(clock);
   }
   if (hand_over.parent) state.parent = hand_over.parent;
+  if (!hand_over.restore || hand_over.parent) state.exit_when_settled = hand_over.exit_when_settled;
+  state.ended.clear();
+  state.resume = false;
   state.pod_name = name;
   state.config.pod_name = name;
   if (state.config.model.empty()) state.config.model = TRY(llm::default_model(environment, paths.config_dir));

@@ -59,6 +59,8 @@ bj::object encode_child(ChildRecord const& child) {
           {"mail_seq", child.mail_seq},
           {"mail_awaited", child.mail_awaited},
           {"work_open", child.work_open},
+          {"end_when_done", child.end_when_done},
+          {"die_with_parent", child.die_with_parent},
           {"grandchild", child.grandchild},
           {"read_segment", child.read_segment},
           {"read_index", child.read_index}};
@@ -81,6 +83,8 @@ Result<ChildRecord> decode_child(bj::object const& object) {
   child.mail_seq = reader.uint_or("mail_seq", 0);
   child.mail_awaited = reader.uint_or("mail_awaited", 0);
   child.work_open = reader.boolean_or("work_open", false);
+  child.end_when_done = reader.boolean_or("end_when_done", false);
+  child.die_with_parent = reader.boolean_or("die_with_parent", false);
   child.grandchild = reader.boolean_or("grandchild", false);
   child.read_segment = reader.string_or("read_segment", "");
   child.read_index = reader.uint_or("read_index", 0);
@@ -117,9 +121,17 @@ std::string encode_pod_state(PodState const& state) {
     reclaimed.push_back({{"pod_name", child.pod_name},
                          {"pod_id", child.pod_id},
                          {"instance_id", child.instance_id},
-                         {"scope_delegated", encode_rules(child.scope_delegated)}});
+                         {"scope_delegated", encode_rules(child.scope_delegated)},
+                         {"crashed", child.crashed},
+                         {"mail_seq", child.mail_seq},
+                         {"work_open", child.work_open},
+                         {"end_when_done", child.end_when_done},
+                         {"die_with_parent", child.die_with_parent}});
   }
   object["reclaimed_children"] = std::move(reclaimed);
+  object["ended"] = state.ended;
+  object["resume"] = state.resume;
+  object["exit_when_settled"] = state.exit_when_settled;
   object["resolved_manifest_snapshot"] = *json::parse(manifest::to_json(state.config));
   object["ceilings"] = *json::parse(manifest::ceilings_to_json(state.ceilings));
   return json::dump_pretty(object) + "\n";
@@ -157,10 +169,15 @@ Result<PodState> decode_pod_state(std::string_view text) {
       if (!child.is_object()) continue;
       json::Reader inner(child.as_object(), "reclaimed_children");
       state.reclaimed_children.push_back(
-          {inner.string("pod_name"), inner.string_or("pod_id", ""), inner.string_or("instance_id", ""), decode_rules(inner, "scope_delegated")});
+          {inner.string("pod_name"), inner.string_or("pod_id", ""), inner.string_or("instance_id", ""), decode_rules(inner, "scope_delegated"),
+           inner.boolean_or("crashed", false), inner.uint_or("mail_seq", 0), inner.boolean_or("work_open", false), inner.boolean_or("end_when_done", false),
+           inner.boolean_or("die_with_parent", false)});
       TRY(inner.finish());
     }
   }
+  state.ended = reader.string_or("ended", "");
+  state.resume = reader.boolean_or("resume", false);
+  state.exit_when_settled = reader.boolean_or("exit_when_settled", false);
   if (auto const* config = reader.require_object("resolved_manifest_snapshot")) {
     state.config = TRY(manifest::parse_json(json::dump(*config)));
   }

@@ -29,6 +29,8 @@ struct ChildRecord {
   uint64_t mail_seq = 0;          ///< number of the last message sent to it
   uint64_t mail_awaited = 0;      ///< the last of them that got into its inbox: the end of its work is still to come, or came
   bool work_open = false;         ///< it was given work whose end has not come
+  bool end_when_done = false;     ///< it ends by itself when it has reported
+  bool die_with_parent = false;
   bool grandchild = false;        ///< known through scope_sub_delegated only
   std::string read_segment;       ///< ReadPodOutput: where the last reading stopped
   uint64_t read_index = 0;
@@ -40,6 +42,11 @@ struct ReclaimedChild {
   std::string pod_id;
   std::string instance_id;
   std::vector<scope::ScopeRule> scope_delegated;
+  bool crashed = false;
+  uint64_t mail_seq = 0;  ///< these four as in its ChildRecord, for the case that it is restored
+  bool work_open = false;
+  bool end_when_done = false;
+  bool die_with_parent = false;
   friend bool operator==(ReclaimedChild const&, ReclaimedChild const&) = default;
 };
 
@@ -57,7 +64,12 @@ struct PodState {
   manifest::Config config;  ///< the resolved manifest: the authority for a restore
   manifest::Ceilings ceilings;
   std::vector<ChildRecord> spawned_children;
-  std::vector<ReclaimedChild> reclaimed_children;  ///< the last 100, for people
+  std::vector<ReclaimedChild> reclaimed_children;  ///< the last 100: for people, and for RestorePod
+  /// How the last instance ended: "" it lives, or died without a word; "done": nobody expects it back (its work was done, or somebody
+  /// stopped it); "interrupted": a signal or its parent's end took it away. `insomnia restore --all` brings back all but "done".
+  std::string ended;
+  bool resume = false;             ///< the end interrupted a run, which a restore goes on with
+  bool exit_when_settled = false;  ///< as in the hand-over
   friend bool operator==(PodState const&, PodState const&) = default;
 };
 

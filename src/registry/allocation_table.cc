@@ -1,5 +1,6 @@
 #include "registry/allocation_table.hh"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "scope/geometry.hh"
@@ -46,7 +47,35 @@ create table ancestors (
 ) without rowid;
 create index ancestors_by_pod on ancestors (pod);
 
-pragma user_version = 1;
+create table totals (pods integer not null);
+insert into totals values (0);
+create trigger pod_added after insert on pods begin update totals set pods = pods + 1; end;
+create trigger pod_removed after delete on pods begin update totals set pods = pods - 1; end;
+
+create table waiters (
+  id               integer primary key autoincrement,
+  pod_name         text not null,
+  pod_id           text not null unique,
+  instance_id      text not null,
+  live             integer not null,
+  spawner_instance text not null,
+  spawner_name     text not null,
+  delegated_from   text not null,
+  task             text not null,
+  since_ms         integer not null,
+  bell             text not null
+);
+create table waiter_rules (
+  waiter    integer not null,
+  deny      integer not null,
+  position  integer not null,
+  path      text not null,
+  writes    integer not null,
+  recursive integer not null,
+  primary key (waiter, deny, position)
+) without rowid;
+
+pragma user_version = 2;
 )";
 
 constexpr char kColumns[] =
@@ -143,7 +172,7 @@ Result<std::vector<AllocationTable::Row>> AllocationTable::below(std::string_vie
 }
 
 Result<int64_t> AllocationTable::count() {
-  Query query(database_, "select count(*) from pods");
+  Query query(database_, "select pods from totals");
   return TRY(query.next()) ? query.integer(0) : 0;
 }
 
@@ -151,6 +180,30 @@ Result<int64_t> AllocationTable::count_below(std::string_view pod_id) {
   Query query(database_, "select count(*) from pods where delegated_from = ?");
   query.bind(pod_id);
   return TRY(query.next()) ? query.integer(0) : 0;
+}
+
+Result<int64_t> AllocationTable::count_descendants(std::string_view pod_id, int64_t limit) {
+  Query query(database_,
+              "with recursive subtree (pod_id) as (select pod_id from pods where delegated_from = ?1 union "
+              "select pods.pod_id from pods join subtree on pods.delegated_from = subtree.pod_id) "
+              "select count(*) from (select 1 from subtree limit ?2)");
+  query.bind(pod_id).bind(limit);
+  return TRY(query.next()) ? query.integer(0) : 0;
+}
+
+Result<std::vector<AllocationTable::Row>> AllocationTable::once_below(std::string_view pod_id) {
+  static std::string const sql =
+      std::string(kColumns) + "where id in (select pod from ancestors where ancestor = ?)";
+  Query query(database_, sql.c_str());
+  return many(query.bind(pod_id));
+}
+
+Result<std::vector<AllocationTable::Row>> AllocationTable::some(int64_t limit) {
+  static std::string const sql =
+      std::string(kColumns) +
+      "where id >= (random() & 9223372036854775807) % (select coalesce(max(id), 0) + 1 from pods) order by id limit ?";
+  Query query(database_, sql.c_str());
+  return many(query.bind(limit));
 }
 
 Result<void> AllocationTable::load_rules(Row& row) {
@@ -226,8 +279,7 @@ Result<void> AllocationTable::insert_rules(int64_t row, std::vector<scope::Scope
   return {};
 }
 
-Result<void> AllocationTable::insert(Allocation const& pod, Row const* parent) {
-  std::string_view above = parent ? std::string_view(parent->pod.pod_id) : std::string_view();
+Result<int64_t> AllocationTable::insert_row(Allocation const& pod, std::string_view above) {
   int64_t id = 0;
   {
     Query query(database_,
@@ -244,6 +296,12 @@ Result<void> AllocationTable::insert(Allocation const& pod, Row const* parent) {
   }
   TRY(insert_rules(id, pod.scope_allow, false));
   TRY(insert_rules(id, pod.scope_deny, true));
+  return id;
+}
+
+Result<void> AllocationTable::insert(Allocation const& pod, Row const* parent) {
+  int64_t id = TRY(insert_row(pod, parent ? std::string_view(parent->pod.pod_id) : std::string_view()));
+  changed_.emplace_back(id, true);
   if (parent) {
     Query query(database_,
                 "insert into ancestors (ancestor, pod) select ancestor, ? from ancestors where pod = ?");
@@ -256,22 +314,38 @@ Result<void> AllocationTable::insert(Allocation const& pod, Row const* parent) {
   return {};
 }
 
+Result<void> AllocationTable::put_back(Holding const& holding, std::string_view parent) {
+  int64_t id = TRY(insert_row(holding.row, parent));
+  for (auto const& ancestor : holding.ancestors) {
+    Query query(database_, "insert or ignore into ancestors (ancestor, pod) values (?, ?)");
+    TRY(query.bind(ancestor).bind(id).run());
+  }
+  return {};
+}
+
 Result<void> AllocationTable::move_below(int64_t row, std::string_view parent) {
   Query query(database_, "update pods set delegated_from = ? where id = ?");
   return query.bind(parent).bind(row).run();
 }
 
 Result<void> AllocationTable::set_live(int64_t row, pid_t pid, std::string_view segment_id) {
+  changed_.emplace_back(row, true);
   Query query(database_, "update pods set live = 1, pid = ?, segment_id = ? where id = ?");
   return query.bind(pid).bind(segment_id).bind(row).run();
 }
 
 Result<void> AllocationTable::set_segment(int64_t row, std::string_view segment_id) {
+  changed_.emplace_back(row, false);
   Query query(database_, "update pods set segment_id = ? where id = ?");
   return query.bind(segment_id).bind(row).run();
 }
 
 Result<void> AllocationTable::remove(Row const& row) {
+  if (auto waiting = TRY(waiters()); !waiting.empty()) {
+    Row whole = row;
+    TRY(load_rules(whole));
+    TRY(note_bells(whole.pod.scope_allow, 0));
+  }
   // The parent may have been removed a moment ago in this transaction, so it is asked for again.
   TRY(Query(database_,
             "update pods set delegated_from = (select delegated_from from pods where id = ?1) where "
@@ -282,6 +356,116 @@ Result<void> AllocationTable::remove(Row const& row) {
   TRY(Query(database_, "delete from rules where pod = ?").bind(row.id).run());
   TRY(Query(database_, "delete from ancestors where pod = ?").bind(row.id).run());
   return Query(database_, "delete from pods where id = ?").bind(row.id).run();
+}
+
+Result<std::vector<std::string>> AllocationTable::ancestors_of(Row const& row) {
+  std::vector<std::string> result;
+  auto know = [&](std::string id) {
+    if (std::find(result.begin(), result.end(), id) == result.end()) result.push_back(std::move(id));
+  };
+  for (auto above = TRY(by_pod_id(row.pod.delegated_from)); above; above = TRY(by_pod_id(above->pod.delegated_from)))
+    know(above->pod.pod_id);
+  Query query(database_, "select ancestor from ancestors where pod = ?");
+  query.bind(row.id);
+  while (TRY(query.next())) know(query.text(0));
+  return result;
+}
+
+Result<std::vector<AllocationTable::Changed>> AllocationTable::take_changed() {
+  std::vector<Changed> result;
+  for (auto [id, granted] : std::exchange(changed_, {})) {
+    auto row = TRY(by_id(id));
+    if (!row) continue;
+    TRY(load_rules(*row));
+    auto ancestors = TRY(ancestors_of(*row));
+    result.push_back({{std::move(row->pod), std::move(ancestors)}, granted});
+  }
+  return result;
+}
+
+Result<std::vector<AllocationTable::Waiter>> AllocationTable::waiters() {
+  std::vector<Waiter> result;
+  {
+    Query query(database_,
+                "select id, pod_name, pod_id, instance_id, live, spawner_instance, spawner_name, delegated_from, "
+                "task, since_ms, bell from waiters order by id");
+    while (TRY(query.next())) {
+      Waiter waiter;
+      waiter.id = query.integer(0);
+      waiter.pod.pod_name = query.text(1);
+      waiter.pod.pod_id = query.text(2);
+      waiter.pod.instance_id = query.text(3);
+      waiter.pod.state = query.integer(4) != 0 ? AllocationState::Live : AllocationState::Reserved;
+      waiter.pod.spawner_instance = query.text(5);
+      waiter.pod.spawner_name = query.text(6);
+      waiter.pod.delegated_from = query.text(7);
+      waiter.pod.task = query.text(8);
+      waiter.pod.since_ms = query.integer(9);
+      waiter.bell = query.text(10);
+      result.push_back(std::move(waiter));
+    }
+  }
+  if (result.empty()) return result;
+  std::unordered_map<int64_t, Waiter*> by_id;
+  for (auto& waiter : result) by_id.emplace(waiter.id, &waiter);
+  Query query(database_,
+              "select waiter, deny, path, writes, recursive from waiter_rules order by waiter, deny, position");
+  while (TRY(query.next())) {
+    auto found = by_id.find(query.integer(0));
+    if (found == by_id.end()) continue;
+    auto& pod = found->second->pod;
+    auto& rules = query.integer(1) != 0 ? pod.scope_deny : pod.scope_allow;
+    rules.push_back(make_rule(query.text(2), query.integer(3), query.integer(4)));
+  }
+  return result;
+}
+
+Result<void> AllocationTable::add_waiter(Allocation const& pod, std::string_view bell) {
+  int64_t id = 0;
+  {
+    Query query(database_,
+                "insert into waiters (pod_name, pod_id, instance_id, live, spawner_instance, spawner_name, "
+                "delegated_from, task, since_ms, bell) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning id");
+    query.bind(pod.pod_name).bind(pod.pod_id).bind(pod.instance_id).bind(pod.state == AllocationState::Live);
+    query.bind(pod.spawner_instance).bind(pod.spawner_name).bind(pod.delegated_from).bind(pod.task);
+    query.bind(pod.since_ms).bind(bell);
+    if (!TRY(query.next())) return fail(Code::Internal, "pod registry: an inserted row has no id");
+    id = query.integer(0);
+    TRY(query.run());
+  }
+  for (bool deny : {false, true}) {
+    auto const& rules = deny ? pod.scope_deny : pod.scope_allow;
+    for (size_t position = 0; position < rules.size(); ++position) {
+      auto const& rule = rules[position];
+      Query query(database_,
+                  "insert into waiter_rules (waiter, deny, position, path, writes, recursive) values (?, ?, ?, "
+                  "?, ?, ?)");
+      query.bind(id).bind(deny).bind(static_cast<int64_t>(position)).bind(rule.target);
+      TRY(query.bind(rule.permission == scope::Permission::Write).bind(rule.recursive).run());
+    }
+  }
+  return {};
+}
+
+Result<void> AllocationTable::remove_waiter(Waiter const& waiter) {
+  TRY(Query(database_, "delete from waiter_rules where waiter = ?").bind(waiter.id).run());
+  TRY(Query(database_, "delete from waiters where id = ?").bind(waiter.id).run());
+  return note_bells(waiter.pod.scope_allow, waiter.id);
+}
+
+Result<void> AllocationTable::note_bells(std::vector<scope::ScopeRule> const& freed, int64_t behind) {
+  auto waiting = TRY(waiters());
+  auto wants = [&](scope::ScopeRule const& wanted) {
+    return wanted.permission == scope::Permission::Write &&
+           std::any_of(freed.begin(), freed.end(), [&](scope::ScopeRule const& rule) {
+             return rule.permission == scope::Permission::Write && scope::rules_overlap(rule, wanted);
+           });
+  };
+  for (auto const& waiter : waiting) {
+    if (waiter.id <= behind) continue;
+    if (std::any_of(waiter.pod.scope_allow.begin(), waiter.pod.scope_allow.end(), wants)) bells_.push_back(waiter.bell);
+  }
+  return {};
 }
 
 }  // namespace insomnia::registry

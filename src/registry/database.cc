@@ -1,6 +1,7 @@
 #include "registry/database.hh"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <ctime>
@@ -94,10 +95,23 @@ Result<void> Database::execute(char const* sql) {
   return {};
 }
 
+CompanionFiles companions_of(std::string const& database_path) {
+  auto inode = [&](char const* suffix) -> uint64_t {
+    struct stat info{};
+    return ::stat((database_path + suffix).c_str(), &info) == 0 ? info.st_ino : 0;
+  };
+  return {inode("-wal"), inode("-shm")};
+}
+
+void Database::remember_files() {
+  companions_ = companions_of(path_);
+}
+
 bool Database::has_moved() const {
   int moved = 0;
   int code = sqlite3_file_control(connection_, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-  return code == SQLITE_OK && moved != 0;
+  if (code == SQLITE_OK && moved != 0) return true;
+  return companions_ && *companions_ != companions_of(path_);
 }
 
 bool Database::is_read_only() const {

@@ -17,6 +17,16 @@ struct sqlite3_stmt;
 
 namespace insomnia::registry {
 
+/// Which files lie beside a database. The three are one: without its log a database lacks what was committed
+/// last, and with two indexes two processes would write at once.
+struct CompanionFiles {
+  uint64_t log = 0;    ///< inode of the -wal file, 0 when there is none
+  uint64_t index = 0;  ///< of the -shm file
+  bool all_there() const { return log != 0 && index != 0; }
+  friend bool operator==(CompanionFiles const&, CompanionFiles const&) = default;
+};
+CompanionFiles companions_of(std::string const& database_path);
+
 /// One SQLite connection with its prepared statements. Used by one thread at a time. Waiting for a lock ends
 /// at the limit that the last start_waiting() set.
 class Database {
@@ -31,7 +41,9 @@ class Database {
   void start_waiting(int64_t limit_ms);
   /// Runs SQL that gives no rows; not cached.
   Result<void> execute(char const* sql);
-  /// Whether the file at the path is no longer the one that is open here.
+  /// To be called when the first query has opened log and index: from then on has_moved() looks at them too.
+  void remember_files();
+  /// Whether the file at the path, or its log or index, is no longer the one that is open here.
   bool has_moved() const;
   /// Whether the file can only be read.
   bool is_read_only() const;
@@ -48,6 +60,7 @@ class Database {
   SystemClock clock_;
   int64_t deadline_ms_ = 0;
   sqlite3* connection_ = nullptr;
+  std::optional<CompanionFiles> companions_;
   std::map<std::string_view, sqlite3_stmt*> statements_;
 };
 

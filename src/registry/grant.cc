@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.hh"
+#include "registry/waiting.hh"
 #include "registry/write_conflict.hh"
 #include "scope/geometry.hh"
 #include "scope/scope.hh"
@@ -55,20 +56,83 @@ std::string describe_owner(WriteOwner const& owner, std::string_view parent_id) 
   return details.empty() ? result : result + " (" + details + ")";
 }
 
-/// What both grants have in common: nobody else may write there, then the row is added and its strays come
-/// back below it.
-Result<void> claim(AllocationTable& table, Allocation const& row, std::vector<Row> const& ancestors) {
+/// Who holds what the row asks for, or was there before it; nothing when it can be granted now.
+Result<std::optional<Blocker>> find_blocker(AllocationTable& table, Allocation const& row, std::vector<Row> const& ancestors,
+                                            std::vector<int64_t> const& strays, Liveness const& liveness,
+                                            int64_t place) {
+  std::string parent = ancestors.empty() ? "" : ancestors.front().pod.pod_id;
+  if (auto conflict = TRY(find_write_conflict(table, {row.scope_allow, row.scope_deny, ancestors, strays}))) {
+    Allocation const& owner = conflict->row.pod;
+    bool reserved = owner.state == AllocationState::Reserved;
+    return Blocker{.pod_name = owner.pod_name,
+                   .pod_id = owner.pod_id,
+                   .queued = false,
+                   .lock_name = reserved ? owner.spawner_name : owner.pod_name,
+                   .lock_instance = reserved ? owner.spawner_instance : owner.instance_id,
+                   .wanted = describe_rule(conflict->requested),
+                   .description = describe_owner(*conflict, parent)};
+  }
+  auto ahead = TRY(find_waiter_ahead(table, row, ancestors, liveness, place));
+  if (!ahead) return std::optional<Blocker>();
+  Allocation const& first = ahead->pod;
+  bool reserved = first.state == AllocationState::Reserved;
+  return Blocker{.pod_name = first.pod_name,
+                 .pod_id = first.pod_id,
+                 .queued = true,
+                 .lock_name = reserved ? first.spawner_name : first.pod_name,
+                 .lock_instance = reserved ? first.spawner_instance : first.instance_id,
+                 .wanted = describe_rules(row.scope_allow),
+                 .description = "Pod '" + first.pod_name + "' waits for " +
+                                describe_rules(first.scope_allow) + " and was there first" +
+                                (first.task.empty() ? "" : " (task: " + text::one_line(first.task, kShownTask) + ")")};
+}
+
+Result<std::optional<AllocationTable::Waiter>> place_of(AllocationTable& table, std::string const& pod_id) {
+  auto waiting = TRY(table.waiters());
+  for (auto& waiter : waiting) {
+    if (waiter.pod.pod_id == pod_id) return std::optional(std::move(waiter));
+  }
+  return std::optional<AllocationTable::Waiter>();
+}
+
+/// For whom a request that waits does so now.
+Result<std::optional<Blocker>> blocker_of(AllocationTable& table, AllocationTable::Waiter const& waiter,
+                                          Liveness const& liveness) {
+  std::optional<Row> parent;
+  if (!waiter.pod.delegated_from.empty()) parent = TRY(table.by_pod_id(waiter.pod.delegated_from));
+  auto ancestors = TRY(with_ancestors(table, std::move(parent)));
+  std::string above = ancestors.empty() ? "" : ancestors.front().pod.pod_id;
+  auto strays = TRY(table.strays_of(waiter.pod.pod_id, above));
+  return find_blocker(table, waiter.pod, ancestors, strays, liveness, waiter.id);
+}
+
+/// What both grants have in common: nobody else may write there or was there first, then the row is added and its strays come back
+/// below it.
+Result<std::optional<Blocker>> claim(AllocationTable& table, Allocation const& row, std::vector<Row> const& ancestors,
+                                     Waiting const& waiting) {
   std::string parent = ancestors.empty() ? "" : ancestors.front().pod.pod_id;
   auto strays = TRY(table.strays_of(row.pod_id, parent));
-  auto conflict = TRY(find_write_conflict(table, {row.scope_allow, row.scope_deny, ancestors, strays}));
-  if (conflict) {
-    return fail(Code::Conflict,
-                describe_rule(conflict->requested) + " is refused: " + describe_owner(*conflict, parent) +
-                    "; ask for a part that does not overlap, or wait until that Pod has ended");
+  auto place = TRY(place_of(table, row.pod_id));
+  auto blocker = TRY(find_blocker(table, row, ancestors, strays, waiting.liveness, place ? place->id : 0));
+  if (!blocker) {
+    if (place) TRY(table.remove_waiter(*place));
+    TRY(table.insert(row, ancestors.empty() ? nullptr : &ancestors.front()));
+    for (int64_t stray : strays) TRY(table.move_below(stray, row.pod_id));
+    return std::optional<Blocker>();
   }
-  TRY(table.insert(row, ancestors.empty() ? nullptr : &ancestors.front()));
-  for (int64_t stray : strays) TRY(table.move_below(stray, row.pod_id));
-  return {};
+  if (waiting.bell.empty()) {
+    return fail(Code::Conflict, blocker->refusal() +
+                                    "; ask for a part that does not overlap, or wait until that Pod has ended");
+  }
+  auto circle = TRY(find_circle(table, row, *blocker, [&](AllocationTable::Waiter const& waiter) {
+    return blocker_of(table, waiter, waiting.liveness);
+  }));
+  if (!circle.empty()) {
+    return fail(Code::Conflict, blocker->refusal() + "; waiting for it would be a deadlock: " + circle +
+                                    " cannot end before the Pod that would wait");
+  }
+  if (!place) TRY(table.add_waiter(row, waiting.bell));
+  return blocker;
 }
 
 /// Whether a single rule of the spawner grants this one and no deny takes all of it. A deny inside it travels
@@ -144,18 +208,19 @@ Result<void> check_rules(Allocation const& row) {
   return {};
 }
 
-Result<void> grant_registration(AllocationTable& table, Allocation const& row) {
+Result<std::optional<Blocker>> grant_registration(AllocationTable& table, Allocation const& row, Waiting const& waiting) {
   TRY(check_free(table, row));
   std::optional<Row> parent;
   if (!row.delegated_from.empty()) parent = TRY(table.by_pod_id(row.delegated_from));
   auto ancestors = TRY(with_ancestors(table, std::move(parent)));
   Allocation live = row;
   live.state = AllocationState::Live;
-  return claim(table, live, ancestors);
+  return claim(table, live, ancestors, waiting);
 }
 
-Result<void> grant_delegation(AllocationTable& table, Allocation const& row,
-                              std::optional<scope::ScopeConfig> const& delegation, Limits const& limits) {
+Result<std::optional<Blocker>> grant_delegation(AllocationTable& table, Allocation const& row,
+                                                std::optional<scope::ScopeConfig> const& delegation,
+                                                Limits const& limits, Waiting const& waiting) {
   TRY(check_free(table, row));
   auto spawner = TRY(table.by_pod_id(row.delegated_from));
   if (!spawner || spawner->pod.state != AllocationState::Live) {
@@ -174,7 +239,7 @@ Result<void> grant_delegation(AllocationTable& table, Allocation const& row,
   Allocation reservation = row;
   reservation.state = AllocationState::Reserved;
   reservation.spawner_name = parent.pod_name;
-  return claim(table, reservation, ancestors);
+  return claim(table, reservation, ancestors, waiting);
 }
 
 }  // namespace insomnia::registry

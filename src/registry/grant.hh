@@ -9,12 +9,19 @@
 /// has changed nothing.
 namespace insomnia::registry {
 
-/// Adds `row` as a live Pod.
-Result<void> grant_registration(AllocationTable& table, Allocation const& row);
+/// How busy scopes are met. Without a bell what is busy is refused (Conflict).
+struct Waiting {
+  Liveness const& liveness;
+  std::string bell;
+};
 
-/// Adds `row` as a reservation below its spawner.
-Result<void> grant_delegation(AllocationTable& table, Allocation const& row,
-                              std::optional<scope::ScopeConfig> const& delegation, Limits const& limits);
+/// Adds `row` as a live Pod. With a bell: or gives it a place in the queue and says for whom it waits.
+Result<std::optional<Blocker>> grant_registration(AllocationTable& table, Allocation const& row, Waiting const& waiting);
+
+/// Adds `row` as a reservation below its spawner, or queues it.
+Result<std::optional<Blocker>> grant_delegation(AllocationTable& table, Allocation const& row,
+                                                std::optional<scope::ScopeConfig> const& delegation,
+                                                Limits const& limits, Waiting const& waiting);
 
 /// Refuses rules that are not canonical, and too many of them.
 Result<void> check_rules(Allocation const& row);

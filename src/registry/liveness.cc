@@ -23,16 +23,6 @@ Number number(std::string_view text) {
   return value;
 }
 
-/// Field 22 of /proc/self/stat; the command before it is in parentheses and may hold anything.
-Result<std::string> own_start_time() {
-  std::string stat = TRY(io::read_file("/proc/self/stat", 4096));
-  auto fields = text::split(std::string_view(stat).substr(stat.rfind(')') + 1), ' ');
-  // fields[0] is empty, fields[1] is the state, field 3.
-  constexpr size_t kStartTime = 22 - 3 + 1;
-  if (fields.size() <= kStartTime) return fail(Code::Io, "read /proc/self/stat: it has no start time");
-  return std::string(fields[kStartTime]);
-}
-
 LockHolder parse_content(std::string_view content) {
   auto end = content.find('\n');
   auto words = text::split(content.substr(0, end), ' ');
@@ -40,13 +30,17 @@ LockHolder parse_content(std::string_view content) {
   return {std::string(words[0]), number<pid_t>(words[1]), number<uint64_t>(words[2])};
 }
 
-/// The holder of an open lock file, nothing when it is not locked.
-Result<std::optional<LockHolder>> holder_of(int fd, std::string const& path) {
-  if (!TRY(is_locked(fd, path))) return std::optional<LockHolder>();
+Result<LockHolder> read_content(int fd, std::string const& path) {
   char content[kMaxContent];
   ssize_t size = ::pread(fd, content, sizeof content, 0);
   if (size < 0) return fail_errno("read " + path, errno);
   return parse_content({content, static_cast<size_t>(size)});
+}
+
+/// The holder of an open lock file, nothing when it is not locked.
+Result<std::optional<LockHolder>> holder_of(int fd, std::string const& path) {
+  if (!TRY(is_locked(fd, path))) return std::optional<LockHolder>();
+  return TRY(read_content(fd, path));
 }
 
 /// New over old and then cut: readers never find the file empty.
@@ -83,10 +77,27 @@ Result<InstanceLock> InstanceLock::acquire(std::string const& path, std::string 
     return std::unexpected(held_by(path, holder ? *holder : std::nullopt));
   }
   if (!lock) return std::unexpected(std::move(lock).error());
-  std::string start_time = TRY(own_start_time());
+  std::string start_time = std::to_string(TRY(process_start_time(::getpid())));
   TRY(write_content(lock->fd(), path,
                     instance_id + " " + std::to_string(::getpid()) + " " + start_time + "\n"));
   return InstanceLock(std::move(*lock).release());
+}
+
+Result<uint64_t> process_start_time(pid_t pid) {
+  std::string path = "/proc/" + std::to_string(pid) + "/stat";
+  std::string stat = TRY(io::read_file(path, 4096));
+  // Field 22; the command before it is in parentheses and may hold anything.
+  auto fields = text::split(std::string_view(stat).substr(stat.rfind(')') + 1), ' ');
+  // fields[0] is empty, fields[1] is the state, field 3.
+  constexpr size_t kStartTime = 22 - 3 + 1;
+  if (fields.size() <= kStartTime) return fail(Code::Io, "read " + path + ": it has no start time");
+  return number<uint64_t>(fields[kStartTime]);
+}
+
+bool InstanceLock::is_at(std::string const& path) const {
+  struct stat own{}, named{};
+  return ::fstat(fd_.get(), &own) == 0 && ::stat(path.c_str(), &named) == 0 && own.st_dev == named.st_dev &&
+         own.st_ino == named.st_ino;
 }
 
 Result<std::optional<LockHolder>> lock_holder(std::string const& path) {
@@ -96,15 +107,26 @@ Result<std::optional<LockHolder>> lock_holder(std::string const& path) {
   return holder_of(fd.get(), path);
 }
 
-Liveness lock_liveness(std::string runtime_dir) {
-  return [runtime_dir = std::move(runtime_dir)](Allocation const& row) {
+Result<bool> has_left(std::string const& path, std::string const& instance_id) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  if (!fd && (errno == ENOENT || errno == ENOTDIR)) return false;
+  if (!fd) return fail_errno("open " + path, errno);
+  return TRY(read_content(fd.get(), path)).instance_id == instance_id && !TRY(is_locked(fd.get(), path));
+}
+
+Liveness lock_liveness(std::string runtime_dir, std::string data_dir) {
+  auto is_held = [](std::string const& directory, std::string const& name, std::string const& instance_id) {
+    auto holder = lock_holder(directory + "/" + name + "/lock");
+    if (!holder) return true;
+    return holder->has_value() && ((*holder)->instance_id.empty() || (*holder)->instance_id == instance_id);
+  };
+  std::string pods_dir = data_dir.empty() ? "" : data_dir + "/pods";
+  return [is_held, runtime_dir = std::move(runtime_dir), pods_dir = std::move(pods_dir)](Allocation const& row) {
     bool live = row.state == AllocationState::Live;
     std::string const& name = live ? row.pod_name : row.spawner_name;
     std::string const& instance_id = live ? row.instance_id : row.spawner_instance;
     if (name.empty()) return false;
-    auto holder = lock_holder(runtime_dir + "/" + name + "/lock");
-    if (!holder) return true;
-    return holder->has_value() && ((*holder)->instance_id.empty() || (*holder)->instance_id == instance_id);
+    return is_held(runtime_dir, name, instance_id) || (!pods_dir.empty() && is_held(pods_dir, name, instance_id));
   };
 }
 

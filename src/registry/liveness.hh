@@ -20,6 +20,8 @@ class InstanceLock {
   static Result<InstanceLock> acquire(std::string const& path, std::string const& instance_id);
   /// Descriptor to hand to helpers that must count as this instance.
   int fd() const { return fd_.get(); }
+  /// Whether the path still names the file that is locked; if not, others do not see the lock.
+  bool is_at(std::string const& path) const;
 
  private:
   explicit InstanceLock(UniqueFd fd) : fd_(std::move(fd)) {}
@@ -33,12 +35,20 @@ struct LockHolder {
   friend bool operator==(LockHolder const&, LockHolder const&) = default;
 };
 
+/// LockHolder::start_time of a process that is there.
+Result<uint64_t> process_start_time(pid_t pid);
+
 /// Who holds the lock now: nothing when nobody does. Disturbs nobody (F_OFD_GETLK).
 Result<std::optional<LockHolder>> lock_holder(std::string const& path);
 
-/// Liveness for rows of the registry below `runtime_dir`: a live row is alive while its instance holds
-/// `<name>/lock`; a reservation while its spawner's instance holds the lock of `spawner_name`. What cannot be
-/// found out counts as alive: a scope is given away only when nobody can write there.
-Liveness lock_liveness(std::string runtime_dir);
+/// Whether the instance has held this lock and does so no more, by what the file says. Final.
+Result<bool> has_left(std::string const& path, std::string const& instance_id);
+
+/// Liveness for rows of the registry: a live row is alive while its instance holds `<runtime_dir>/<name>/lock` or
+/// `<data_dir>/pods/<name>/lock`, a reservation while its spawner's instance holds one of those of
+/// `spawner_name`. The second is asked when the first says no: a runtime directory can vanish under living Pods.
+/// Without a `data_dir` it is not. What cannot be found out counts as alive: a scope is given away only when
+/// nobody can write there.
+Liveness lock_liveness(std::string runtime_dir, std::string data_dir);
 
 }  // namespace insomnia::registry

@@ -107,7 +107,7 @@ TEST_F(LivenessTest, ALinkInPlaceOfTheLockIsRefused) {
 }
 
 TEST_F(LivenessTest, ALiveRowIsAliveWhileItsInstanceHoldsItsLock) {
-  auto liveness = lock_liveness(directory_.path());
+  auto liveness = lock_liveness(directory_.path(), "");
   Allocation row = pod("a", {});
   EXPECT_FALSE(liveness(row));
   {
@@ -121,7 +121,7 @@ TEST_F(LivenessTest, ALiveRowIsAliveWhileItsInstanceHoldsItsLock) {
 }
 
 TEST_F(LivenessTest, AReservationIsAliveWhileItsSpawnerIs) {
-  auto liveness = lock_liveness(directory_.path());
+  auto liveness = lock_liveness(directory_.path(), "");
   Allocation row = child("s", "a", {});
   InstanceLock own = take("a", "a-1");
   EXPECT_FALSE(liveness(row)) << "the child's own lock says nothing before it is adopted";
@@ -138,8 +138,47 @@ TEST_F(LivenessTest, AReservationIsAliveWhileItsSpawnerIs) {
   EXPECT_FALSE(liveness(row));
 }
 
+TEST_F(LivenessTest, EitherOfTheTwoLocksIsEnough) {
+  auto liveness = lock_liveness(directory_ / "run", directory_ / "data");
+  Allocation row = pod("a", {});
+  EXPECT_FALSE(liveness(row));
+  auto data = InstanceLock::acquire(directory_ / "data/pods/a/lock", "a-1");
+  ASSERT_TRUE(data);
+  EXPECT_TRUE(liveness(row)) << "the runtime directory has vanished under it";
+  row.instance_id = "a-0";
+  EXPECT_FALSE(liveness(row));
+  row.instance_id = "a-1";
+  auto intruder = InstanceLock::acquire(directory_ / "run/a/lock", "a-2");
+  ASSERT_TRUE(intruder);
+  EXPECT_TRUE(liveness(row)) << "another instance that tries to start does not end it";
+  data = InstanceLock::acquire(directory_ / "data/pods/b/lock", "b-1");
+  EXPECT_FALSE(liveness(row));
+  Allocation reserved = child("b", "c", {});
+  EXPECT_TRUE(liveness(reserved)) << "by the lock of its spawner";
+}
+
+TEST_F(LivenessTest, WhoHasLeftHadTheLock) {
+  EXPECT_FALSE(has_left(path("a"), "a-1").value());
+  {
+    InstanceLock lock = take("a", "a-1");
+    EXPECT_FALSE(has_left(path("a"), "a-1").value());
+  }
+  EXPECT_TRUE(has_left(path("a"), "a-1").value());
+  EXPECT_FALSE(has_left(path("a"), "a-2").value());
+}
+
+TEST_F(LivenessTest, ALockKnowsWhetherItsFileIsThere) {
+  InstanceLock lock = take("a", "a-1");
+  EXPECT_TRUE(lock.is_at(path("a")));
+  ASSERT_TRUE(io::remove_tree(directory_ / "a"));
+  EXPECT_FALSE(lock.is_at(path("a")));
+  InstanceLock again = take("a", "a-1");
+  EXPECT_FALSE(lock.is_at(path("a")));
+  EXPECT_TRUE(again.is_at(path("a")));
+}
+
 TEST_F(LivenessTest, WhatCannotBeFoundOutCountsAsAlive) {
-  auto liveness = lock_liveness(directory_.path());
+  auto liveness = lock_liveness(directory_.path(), "");
   InstanceLock lock = take("a", "a-1");
   ASSERT_EQ(::truncate(path("a").c_str(), 0), 0);
   EXPECT_TRUE(liveness(pod("a", {}))) << "held, and the file does not say by whom";

@@ -275,7 +275,11 @@ class RandomSteps {
 
   void step() {
     int choice = number(20);
-    if (choice < 2) kill();
+    if (choice < 3) {
+      // Several at once: those that do not matter to the next operation stay in the table over it.
+      for (int count = 1 + number(4); count > 0; --count) kill();
+      return number(2) == 0 ? register_pod() : delegate();
+    }
     if (choice < 5) return register_pod();
     if (choice < 12) return delegate();
     if (choice < 16) return adopt();

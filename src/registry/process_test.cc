@@ -69,7 +69,7 @@ class Processes : public testing::Test {
     return opened ? std::move(*opened) : nullptr;
   }
   std::unique_ptr<Registry> open_with_locks() const {
-    return *open_sqlite_registry(file(), lock_liveness(directory_.path()));
+    return *open_sqlite_registry(file(), lock_liveness(directory_.path(), ""));
   }
 
   /// Runs `attempt` in `count` processes at once; the number of those that won. All others must have been

@@ -37,10 +37,31 @@ struct Allocation {
   friend bool operator==(Allocation const&, Allocation const&) = default;
 };
 
+/// What an instance was granted, with all that is needed to put it into a new table.
+struct Holding {
+  Allocation row;
+  std::vector<std::string> ancestors;  ///< pod_ids of the Pods that it was ever below, the nearest first
+  friend bool operator==(Holding const&, Holding const&) = default;
+};
+
 /// Says whether the process behind a row is alive; asked for `instance_id` of live rows and
 /// `spawner_instance` of reservations. The rows that it gets come without their rules. "No" must be final: an
 /// instance that is dead stays dead. Production: the lock files (liveness.hh). Tests: a set.
 using Liveness = std::function<bool(Allocation const& row)>;
+
+/// Who a queued request waits for: the holder of what it asks for, or another request that was there before it.
+struct Blocker {
+  std::string pod_name;  ///< of the holder, or of the Pod that the other request is for
+  std::string pod_id;
+  bool queued = false;          ///< it waits itself
+  std::string lock_name;        ///< the Pod and instance whose lock shows that it still stands in the way
+  std::string lock_instance;
+  std::string wanted;           ///< for people: what is asked for, "write:/path"
+  std::string description;      ///< for people: who is in the way, with which rule, at which task
+  /// "WANTED is refused: DESCRIPTION"
+  std::string refusal() const { return wanted + " is refused: " + description; }
+  friend bool operator==(Blocker const&, Blocker const&) = default;
+};
 
 /// Limits that delegate() checks in the same transaction.
 struct Limits {
@@ -76,6 +97,18 @@ class Registry {
   virtual Result<void> delegate(Allocation const& row, std::optional<scope::ScopeConfig> const& delegation,
                                 Limits const& limits) = 0;
 
+  /// Like register_pod() (`row.state` Live) or delegate() (Reserved), but what is busy is waited for: the request gets, or keeps, its place
+  /// among those that wait, first come first served, and the answer says for whom it waits. Nothing: it was granted, its place is gone. The
+  /// caller calls again when the blocker's lock is free or when the bell rings: `bell` is the path of a FIFO that it reads, into which a byte is
+  /// written when the answer may have changed. A request waits as long as its owner lives: the spawner's instance for a delegation, its own
+  /// for a registration. A request that would close a circle of waiting is refused at once (Conflict, `deadlock`) and loses its place;
+  /// any other refusal as well. While requests wait, an overlapping one that comes later is refused or queued behind them, unless it
+  /// asks for a part of what its own ancestors hold.
+  virtual Result<std::optional<Blocker>> queue(Allocation const& row, std::optional<scope::ScopeConfig> const& delegation,
+                                               Limits const& limits, std::string const& bell) = 0;
+  /// Gives up the place of the request for this Pod; no place is fine.
+  virtual Result<void> leave_queue(std::string const& pod_id) = 0;
+
   /// Turns the reservation made for exactly this pod_id and instance_id into a live row. NotFound when it
   /// died with its spawner.
   virtual Result<void> adopt(std::string const& pod_id, std::string const& instance_id, pid_t pid,
@@ -102,11 +135,19 @@ class Registry {
 struct SqliteOptions {
   int64_t busy_limit_ms = 10'000;  ///< how long an operation waits for the lock
   bool read_only = false;          ///< for looking on: nothing is made, repaired or reclaimed
+  /// What all living instances hold. Asked while a new file is made, which then begins with these rows; an
+  /// error leaves the registry unmade. Without it a new file is empty.
+  std::function<Result<std::vector<Holding>>()> census = nullptr;
+  /// Told of each row that this object's operations have granted or changed: after the commit and before the
+  /// operation answers. What it keeps is what the census of any process must find. An error undoes a grant.
+  std::function<Result<void>(Holding const& holding)> granted = nullptr;
+  /// Told before a row is released, and of a grant that came to nothing.
+  std::function<void(std::string const& pod_id, std::string const& instance_id)> withdrawn = nullptr;
 };
 
 /// Opens (and makes) the SQLite registry at `path`, its directory with mode 0700, the file with 0600. Notices
 /// when the file is replaced or removed and opens anew. A damaged file is set aside as
-/// `<path>.corrupt-<time>`, with a warning, for an empty one.
+/// `<path>.corrupt-<time>`, with a warning, for a new one that begins with what the census finds.
 Result<std::unique_ptr<Registry>> open_sqlite_registry(std::string const& path, Liveness liveness,
                                                        SqliteOptions options = {});
 

@@ -14,9 +14,12 @@
 #include "base/log.hh"
 #include "registry/allocation_table.hh"
 #include "registry/file_lock.hh"
+#include "registry/put_back.hh"
 
 namespace insomnia::registry {
 namespace {
+
+constexpr int kTries = 3;
 
 /// Locks and shared memory do not work across machines, and the promise is about one.
 Result<void> refuse_network_file_system(std::string const& directory) {
@@ -44,12 +47,17 @@ Result<FileLock> lock_for_change(std::string const& path, SqliteOptions const& o
 
 /// Nothing when the file has no tables yet, or was replaced while it was opened.
 Result<std::unique_ptr<Database>> open_existing(std::string const& path, SqliteOptions const& options) {
+  // Looked at before SQLite makes what is missing.
+  CompanionFiles companions = companions_of(path);
   auto database = TRY(Database::open(path, options.read_only));
   database->start_waiting(options.busy_limit_ms);
   auto found = AllocationTable(*database).version();
   // The first query opens the log by its name. If the file is still the one at the path, that was its own
   // log.
+  database->remember_files();
   if (database->has_moved()) return std::unique_ptr<Database>();
+  bool incomplete = !options.read_only && !companions.all_there();
+  if (!found && incomplete) return fail(Code::Corrupt, "its log or its index is missing");
   int64_t version = TRY(std::move(found));
   if (version == 0) return std::unique_ptr<Database>();
   if (version != AllocationTable::kVersion) {
@@ -58,6 +66,9 @@ Result<std::unique_ptr<Database>> open_existing(std::string const& path, SqliteO
                                        std::to_string(AllocationTable::kVersion) +
                                        "; stop the Pods of the other version and remove it");
   }
+  if (options.read_only) return database;
+  if (incomplete) return fail(Code::Corrupt, "its log or its index is missing");
+  if (companions_of(path) != companions) return std::unique_ptr<Database>();
   TRY(database->execute("pragma synchronous = normal"));
   return database;
 }
@@ -74,17 +85,22 @@ Result<void> move_away(std::string const& path, std::string_view why) {
   TRY(rename_if_there(path + "-wal", aside + "-wal"));
   TRY(rename_if_there(path, aside));
   log::warn("the pod registry was damaged (" + std::string(why) + "); it is kept as " + aside +
-            ", a new one is made, and living Pods must register again");
+            ", and a new one is made of what the living Pods hold");
   return {};
 }
 
-/// REQUIRES: the change lock is held.
+/// Nothing when somebody else has made one meanwhile.
+/// REQUIRES: the change lock is held, and there is no file at the path.
 Result<std::unique_ptr<Database>> make(std::string const& path, SqliteOptions const& options) {
-  if (!io::exists(path)) {
-    for (auto suffix : {"-wal", "-shm", "-journal"}) ::unlink((path + suffix).c_str());
-    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    if (!fd) return fail_errno("create " + path, errno);
-  }
+  // What counted until now is gone from the path. Whoever is granted something in it from now on notices that
+  // before it relies on it; what was granted before is found by the census.
+  std::vector<Holding> living;
+  if (options.census) living = TRY(options.census());
+  for (auto suffix : {"-wal", "-shm", "-journal"}) ::unlink((path + suffix).c_str());
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!fd && errno == EEXIST) return std::unique_ptr<Database>();
+  if (!fd) return fail_errno("create " + path, errno);
+  fd.reset();
   auto database = TRY(Database::open(path, false));
   database->start_waiting(options.busy_limit_ms);
   // Until it has tables the file has nothing to lose, and whoever finds it half made starts over.
@@ -101,17 +117,32 @@ Result<std::unique_ptr<Database>> make(std::string const& path, SqliteOptions co
   }
   Transaction transaction(*database);
   TRY(transaction.begin(Transaction::Kind::Write));
-  TRY(AllocationTable(*database).create());
+  AllocationTable table(*database);
+  TRY(table.create());
+  TRY(put_back(table, living));
   TRY(transaction.commit());
   TRY(database->execute("pragma synchronous = normal"));
+  database->remember_files();
+  if (database->has_moved()) return std::unique_ptr<Database>();
   return database;
+}
+
+/// Clears the path of a file without tables: whoever made it has died over it.
+/// REQUIRES: the change lock is held.
+Result<void> clear_away(std::string const& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0 || info.st_size == 0) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno("remove " + path, errno);
+    return {};
+  }
+  return move_away(path, "it has no tables");
 }
 
 /// Nothing when the answer must be found while nobody else makes or sets aside: any failure may be the sight
 /// of that.
 std::optional<Result<std::unique_ptr<Database>>> open_without_lock(std::string const& path,
                                                                    SqliteOptions const& options) {
-  if (!io::exists(path)) return std::nullopt;
+  if (!io::exists(path) || !companions_of(path).all_there()) return std::nullopt;
   auto opened = open_existing(path, options);
   if (opened && *opened) return opened;
   if (!opened && (opened.error().code == Code::Unsupported || opened.error().code == Code::Timeout))
@@ -133,16 +164,20 @@ Result<std::unique_ptr<Database>> open_registry_file(std::string const& path, Sq
   if (options.read_only) return open_to_look(path, options);
   if (auto opened = open_without_lock(path, options)) return *std::move(opened);
 
-  TRY(io::make_directories(io::parent_path(path), 0700));
-  TRY(refuse_network_file_system(io::parent_path(path)));
-  FileLock lock = TRY(lock_for_change(path, options));
-  if (io::exists(path)) {
-    auto opened = open_existing(path, options);
-    if (opened && *opened) return opened;
-    if (!opened && opened.error().code != Code::Corrupt) return opened;
-    if (!opened) TRY(move_away(path, opened.error().message));
+  for (int i = 0; i < kTries; ++i) {
+    TRY(io::make_directories(io::parent_path(path), 0700));
+    TRY(refuse_network_file_system(io::parent_path(path)));
+    FileLock lock = TRY(lock_for_change(path, options));
+    if (io::exists(path)) {
+      auto opened = open_existing(path, options);
+      if (opened && *opened) return opened;
+      if (!opened && opened.error().code != Code::Corrupt) return opened;
+      if (opened) TRY(clear_away(path));
+      else TRY(move_away(path, opened.error().message));
+    }
+    if (auto made = TRY(make(path, options))) return made;
   }
-  return make(path, options);
+  return fail(Code::Unavailable, "pod registry " + path + " is removed again and again while it is made");
 }
 
 Result<void> set_aside(Database& database, std::string_view why, SqliteOptions const& options) {

@@ -1,10 +1,16 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <type_traits>
 #include <unordered_map>
 
 #include "base/paths.hh"
 #include "base/text.hh"
+#include "base/unique_fd.hh"
 #include "registry/allocation_table.hh"
+#include "registry/dead_rows.hh"
 #include "registry/grant.hh"
 #include "registry/registry_file.hh"
 #include "scope/scope.hh"
@@ -15,34 +21,73 @@ namespace {
 using Row = AllocationTable::Row;
 using scope::ScopeRule;
 
-constexpr int kAttempts = 3;
+constexpr int kAttempts = 8;
 constexpr int64_t kLookForHolderMs = 50;
 
 class SqliteRegistry final : public Registry {
  public:
   SqliteRegistry(std::string path, Liveness liveness, SqliteOptions options)
-      : path_(std::move(path)), liveness_(std::move(liveness)), options_(options) {}
+      : path_(std::move(path)), liveness_(std::move(liveness)), options_(std::move(options)) {}
 
   Result<void> open() { return ensure_open(); }
 
   Result<void> register_pod(Allocation const& row) override {
     TRY(check_row(row));
-    return change(Dead::All, [&](AllocationTable& table) { return grant_registration(table, row); });
+    bool again = false;
+    return change(Request{row, std::nullopt}, [&](AllocationTable& table) -> Result<void> {
+      if (std::exchange(again, true)) TRY(take_back(table, row));
+      TRY(grant_registration(table, row, {liveness_, ""}));
+      return {};
+    });
   }
 
   Result<void> delegate(Allocation const& row, std::optional<scope::ScopeConfig> const& delegation,
                         Limits const& limits) override {
     TRY(check_row(row));
-    return change(Dead::All,
-                  [&](AllocationTable& table) { return grant_delegation(table, row, delegation, limits); });
+    bool again = false;
+    return change(Request{row, limits}, [&](AllocationTable& table) -> Result<void> {
+      if (std::exchange(again, true)) TRY(take_back(table, row));
+      TRY(grant_delegation(table, row, delegation, limits, {liveness_, ""}));
+      return {};
+    });
+  }
+
+  Result<std::optional<Blocker>> queue(Allocation const& row, std::optional<scope::ScopeConfig> const& delegation,
+                                       Limits const& limits, std::string const& bell) override {
+    TRY(check_row(row));
+    if (bell.empty()) return fail(Code::InvalidArgument, "a request that waits needs a bell");
+    std::optional<Blocker> blocker;
+    bool again = false;
+    auto outcome = change(Request{row, limits}, [&](AllocationTable& table) -> Result<void> {
+      if (std::exchange(again, true)) TRY(take_back(table, row));
+      Waiting waiting{liveness_, bell};
+      blocker = row.state == AllocationState::Live ? TRY(grant_registration(table, row, waiting))
+                                                   : TRY(grant_delegation(table, row, delegation, limits, waiting));
+      return {};
+    });
+    if (outcome) return blocker;
+    (void)leave_queue(row.pod_id);
+    return std::unexpected(std::move(outcome).error());
+  }
+
+  Result<void> leave_queue(std::string const& pod_id) override {
+    return change(std::nullopt, [&](AllocationTable& table) -> Result<void> {
+      auto waiting = TRY(table.waiters());
+      for (auto const& waiter : waiting) {
+        if (waiter.pod.pod_id == pod_id) TRY(table.remove_waiter(waiter));
+      }
+      return {};
+    });
   }
 
   Result<void> adopt(std::string const& pod_id, std::string const& instance_id, pid_t pid,
                      std::string const& segment_id) override {
-    return change(Dead::None, [&](AllocationTable& table) -> Result<void> {
+    bool again = false;
+    return change(std::nullopt, [&](AllocationTable& table) -> Result<void> {
       auto row = TRY(table.by_pod_id(pod_id));
-      bool ours = row && row->pod.instance_id == instance_id && row->pod.state == AllocationState::Reserved;
-      if (!ours || !liveness_(row->pod)) {
+      bool ours = row && row->pod.instance_id == instance_id;
+      bool adopted = std::exchange(again, true) && ours && row->pod.state == AllocationState::Live;
+      if (!adopted && (!ours || row->pod.state != AllocationState::Reserved || !liveness_(row->pod))) {
         return fail(Code::NotFound, "there is no reservation for Pod " + pod_id + ", instance " +
                                         instance_id + "; it ends with the Pod that made it, spawn again");
       }
@@ -52,7 +97,11 @@ class SqliteRegistry final : public Registry {
   }
 
   Result<void> release(std::string const& pod_id, std::string const& instance_id) override {
-    return change(Dead::None, [&](AllocationTable& table) -> Result<void> {
+    if (options_.withdrawn) options_.withdrawn(pod_id, instance_id);
+    bool again = false;
+    return change(std::nullopt, [&](AllocationTable& table) -> Result<void> {
+      // It was there and went; what took the table's place may not have it.
+      if (std::exchange(again, true)) return take_back(table, pod_id, instance_id);
       Row row = TRY(own_row(table, pod_id, instance_id));
       return table.remove(row);
     });
@@ -60,7 +109,7 @@ class SqliteRegistry final : public Registry {
 
   Result<void> update_segment(std::string const& pod_id, std::string const& instance_id,
                               std::string const& segment_id) override {
-    return change(Dead::None, [&](AllocationTable& table) -> Result<void> {
+    return change(std::nullopt, [&](AllocationTable& table) -> Result<void> {
       Row row = TRY(own_row(table, pod_id, instance_id));
       TRY(claim_segment(table, row, segment_id));
       return table.set_segment(row.id, segment_id);
@@ -107,7 +156,11 @@ class SqliteRegistry final : public Registry {
   }
 
  private:
-  enum class Dead { All, None };
+  /// What a grant is asked for.
+  struct Request {
+    Allocation const& row;
+    std::optional<Limits> limits;  ///< of a delegation
+  };
 
   static Result<void> check_row(Allocation const& row) {
     TRY(check_pod_name(row.pod_name));
@@ -164,20 +217,15 @@ class SqliteRegistry final : public Registry {
     return error;
   }
 
-  /// One write transaction. The dead are looked for before it, so that the lock is held shortly: they stay
-  /// dead.
+  /// One write transaction. The dead that could decide about `request` are looked for before it, so that the lock
+  /// is held shortly: they stay dead. `decide` is called again when the file proves to have been replaced.
   template <class Change>
-  Result<void> change(Dead which, Change decide) {
+  Result<void> change(std::optional<Request> const& request, Change decide) {
     if (options_.read_only)
       return fail(Code::PermissionDenied, "pod registry " + path_ + " is open for reading only");
     return run([&](AllocationTable& table) -> Result<void> {
       std::vector<Row> dead;
-      if (which == Dead::All) {
-        auto rows = TRY(table.all());
-        for (auto& row : rows) {
-          if (!liveness_(row.pod)) dead.push_back(std::move(row));
-        }
-      }
+      if (request) dead = TRY(find_dead_rows(table, liveness_, request->row, request->limits));
       Result<void> outcome;
       {
         Transaction transaction(*database_);
@@ -185,11 +233,56 @@ class SqliteRegistry final : public Registry {
         if (database_->has_moved()) return fail(Code::Unavailable, "pod registry " + path_ + " was replaced");
         TRY(remove(table, dead));
         outcome = decide(table);
-        if (outcome) return transaction.commit();
+        if (outcome) {
+          auto changed = TRY(table.take_changed());
+          TRY(transaction.commit());
+          ring(table.take_bells());
+          return confirm(table, changed);
+        }
+        (void)table.take_bells();  // nothing of it happened
       }
       if (!dead.empty()) (void)reclaim(table, dead);
       return outcome;
     });
+  }
+
+  /// A grant counts when whoever makes the table anew learns of it, and the table is still the one that counts.
+  /// In this order: a table that takes its place afterwards has been filled with it.
+  Result<void> confirm(AllocationTable& table, std::vector<AllocationTable::Changed> const& changed) {
+    Result<void> noted;
+    for (auto const& row : changed) {
+      if (noted && options_.granted) noted = options_.granted(row.holding);
+    }
+    bool moved = database_->has_moved();
+    if (noted && !moved) return {};
+    for (auto const& row : changed) {
+      if (!row.granted) continue;
+      Allocation const& pod = row.holding.row;
+      if (options_.withdrawn) options_.withdrawn(pod.pod_id, pod.instance_id);
+      if (!moved) TRY(give_up(table, pod));
+    }
+    if (moved) return fail(Code::Unavailable, "pod registry " + path_ + " was replaced");
+    return noted;
+  }
+
+  Result<void> give_up(AllocationTable& table, Allocation const& pod) {
+    Transaction transaction(*database_);
+    TRY(transaction.begin(Transaction::Kind::Write));
+    TRY(take_back(table, pod));
+    TRY(transaction.commit());
+    ring(table.take_bells());
+    return {};
+  }
+
+  /// Removes the row of exactly this instance, if it is there.
+  static Result<void> take_back(AllocationTable& table, std::string const& pod_id,
+                                std::string const& instance_id) {
+    auto row = TRY(table.by_pod_id(pod_id));
+    if (!row || row->pod.instance_id != instance_id) return {};
+    return table.remove(*row);
+  }
+  static Result<void> take_back(AllocationTable& table, Allocation const& pod) {
+    return take_back(table, pod.pod_id, pod.instance_id);
   }
 
   /// One read transaction; what it finds dead is reclaimed afterwards if that costs no waiting.
@@ -215,7 +308,19 @@ class SqliteRegistry final : public Registry {
     Transaction transaction(*database_);
     TRY(transaction.begin(Transaction::Kind::Write));
     TRY(remove(table, dead));
-    return transaction.commit();
+    TRY(transaction.commit());
+    ring(table.take_bells());
+    return {};
+  }
+
+  /// Whoever does not hear it looks again when its blocker ends.
+  static void ring(std::vector<std::string> const& bells) {
+    for (auto const& bell : bells) {
+      UniqueFd fd(::open(bell.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+      struct stat info{};
+      if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) continue;
+      [[maybe_unused]] ssize_t written = ::write(fd.get(), "!", 1);
+    }
   }
 
   /// Removes those of the rows that are still what they were when they were found dead.
@@ -325,7 +430,7 @@ class SqliteRegistry final : public Registry {
 
 Result<std::unique_ptr<Registry>> open_sqlite_registry(std::string const& path, Liveness liveness,
                                                        SqliteOptions options) {
-  auto registry = std::make_unique<SqliteRegistry>(path, std::move(liveness), options);
+  auto registry = std::make_unique<SqliteRegistry>(path, std::move(liveness), std::move(options));
   TRY(registry->open());
   return std::unique_ptr<Registry>(std::move(registry));
 }

@@ -59,7 +59,11 @@ struct MethodWriter {
   }
   void operator()(ShutdownMethod const& m) const {
     name("shutdown");
-    if (m.tree) params([](ObjectWriter& p) { p.boolean("tree", true); });
+    if (!m.tree && !m.interrupted) return;
+    params([&](ObjectWriter& p) {
+      if (m.tree) p.boolean("tree", true);
+      if (m.interrupted) p.boolean("interrupted", true);
+    });
   }
   void operator()(ListCompletionsMethod const& m) const {
     name("list_completions");
@@ -105,7 +109,7 @@ Result<MethodBody> read_with_params(std::string const& name, bj::object const& o
   if (name == "rewind_to") return read_rewind_to(params);
   if (name == "list_completions") return read_list_completions(params);
   if (name == "restore_pod") return RestorePodMethod{params.string("name")};
-  if (name == "shutdown") return ShutdownMethod{params.boolean_or("tree", false)};
+  if (name == "shutdown") return ShutdownMethod{params.boolean_or("tree", false), params.boolean_or("interrupted", false)};
   return fail(Code::InvalidArgument, "there is no method `" + text::one_line(name, 64) + "`");
 }
 

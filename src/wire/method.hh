@@ -45,9 +45,11 @@ struct RewindToMethod {
   uint64_t expected_head_entries = 0;
   friend bool operator==(RewindToMethod const&, RewindToMethod const&) = default;
 };
-/// `tree`: stop the Pod's children too, deepest first; omitted when false.
+/// `tree`: stop the Pod's children too, deepest first. `interrupted`: the end is not wished for (the machine goes down, say): a restore
+/// brings the Pod back. Both are omitted when false.
 struct ShutdownMethod {
   bool tree = false;
+  bool interrupted = false;
   friend bool operator==(ShutdownMethod const&, ShutdownMethod const&) = default;
 };
 enum class CompletionKind { File, Knowledge, Workflow };

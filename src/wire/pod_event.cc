@@ -45,6 +45,14 @@ struct PodEventWriter {
     writer.string("sub_pod", e.sub_pod);
     writer.string("sub_socket", e.sub_socket);
     codec::write_rules(writer, "scope", e.scope);
+    if (e.instance_id) writer.string("instance_id", *e.instance_id);
+  }
+  void operator()(ScopeReturned const& e) const {
+    writer.string("kind", "scope_returned");
+    writer.string("parent_pod", e.parent_pod);
+    writer.string("sub_pod", e.sub_pod);
+    codec::write_rules(writer, "scope", e.scope);
+    if (e.instance_id) writer.string("instance_id", *e.instance_id);
   }
   void operator()(LimitReachedEvent const& e) const {
     head("limit_reached", e.pod_name);
@@ -96,6 +104,9 @@ struct Render {
   std::string operator()(ScopeSubDelegated const& e) const {
     return quoted(e.parent_pod) + " sub-delegated scope to `" + e.sub_pod + "`";
   }
+  std::string operator()(ScopeReturned const& e) const {
+    return quoted(e.parent_pod) + " has back the scope of `" + e.sub_pod + "`";
+  }
   std::string operator()(LimitReachedEvent const& e) const {
     return quoted(e.pod_name) + " stopped at its turn limit before it was done" + answer_below(e.last_answer);
   }
@@ -113,6 +124,7 @@ struct Render {
 
 struct PodNameOf {
   std::string operator()(ScopeSubDelegated const& e) const { return e.parent_pod; }
+  std::string operator()(ScopeReturned const& e) const { return e.parent_pod; }
   std::string operator()(UnknownPodEvent const&) const { return ""; }
   std::string operator()(auto const& e) const { return e.pod_name; }
 };
@@ -120,7 +132,8 @@ struct PodNameOf {
 }  // namespace
 
 bool is_agent_visible(PodEvent const& event) {
-  return !std::holds_alternative<ScopeSubDelegated>(event) && !std::holds_alternative<UnknownPodEvent>(event);
+  return !std::holds_alternative<ScopeSubDelegated>(event) && !std::holds_alternative<ScopeReturned>(event) &&
+         !std::holds_alternative<UnknownPodEvent>(event);
 }
 
 std::string pod_name_of(PodEvent const& event) { return std::visit(PodNameOf{}, event); }
@@ -157,7 +170,10 @@ Result<PodEvent> read_pod_event(bj::object const& object, std::string where) {
   else if (kind == "scope_sub_delegated") {
     reader.require_array("scope");
     event = ScopeSubDelegated{reader.string("parent_pod"), reader.string("sub_pod"), reader.string("sub_socket"),
-                              read_rules(reader, "scope")};
+                              read_rules(reader, "scope"), reader.optional_string("instance_id")};
+  } else if (kind == "scope_returned") {
+    event = ScopeReturned{reader.string("parent_pod"), reader.string("sub_pod"), read_rules(reader, "scope"),
+                          reader.optional_string("instance_id")};
   } else if (kind == "limit_reached") event = LimitReachedEvent{name(), answer()};
   else if (kind == "interrupted") event = Interrupted{name(), answer(), reader.boolean_or("paused", false)};
   else if (kind == "crashed") {

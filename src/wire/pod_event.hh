@@ -30,12 +30,22 @@ struct ShutDown {
   std::optional<std::string> last_answer;
   friend bool operator==(ShutDown const&, ShutDown const&) = default;
 };
+/// `parent_pod` and `instance_id` are who tells it: the child of the one that is told.
 struct ScopeSubDelegated {
   std::string parent_pod;
   std::string sub_pod;
   std::string sub_socket;
   std::vector<scope::ScopeRule> scope;
+  std::optional<std::string> instance_id;
   friend bool operator==(ScopeSubDelegated const&, ScopeSubDelegated const&) = default;
+};
+/// A Pod below the child has ended and what it held went back: the end of what ScopeSubDelegated began.
+struct ScopeReturned {
+  std::string parent_pod;
+  std::string sub_pod;
+  std::vector<scope::ScopeRule> scope;
+  std::optional<std::string> instance_id;
+  friend bool operator==(ScopeReturned const&, ScopeReturned const&) = default;
 };
 /// The run hit max_turns.
 struct LimitReachedEvent {
@@ -63,10 +73,10 @@ struct UnknownPodEvent {
   friend bool operator==(UnknownPodEvent const&, UnknownPodEvent const&) = default;
 };
 
-using PodEvent = std::variant<TurnEnded, Errored, ShutDown, ScopeSubDelegated, LimitReachedEvent, Interrupted, Crashed,
-                              UnknownPodEvent>;
+using PodEvent = std::variant<TurnEnded, Errored, ShutDown, ScopeSubDelegated, ScopeReturned, LimitReachedEvent, Interrupted,
+                              Crashed, UnknownPodEvent>;
 
-/// Whether the parent's model gets to see it: all but scope_sub_delegated and unknown kinds.
+/// Whether the parent's model gets to see it: all but scope_sub_delegated, scope_returned and unknown kinds.
 bool is_agent_visible(PodEvent const& event);
 /// The child (or sub_pod's parent) that it speaks of.
 std::string pod_name_of(PodEvent const& event);

@@ -95,7 +95,7 @@ TEST(Segments, FlattenConcatenatesWithoutSeparators) {
   EXPECT_EQ(flatten(text_segments("x")), "x");
 }
 
-TEST(PodEvents, OnlySubDelegationAndUnknownKindsAreHiddenFromTheModel) {
+TEST(PodEvents, OnlyNewsOfGrandchildrenAndUnknownKindsAreHiddenFromTheModel) {
   EXPECT_TRUE(is_agent_visible(TurnEnded{"k", {}, 0}));
   EXPECT_TRUE(is_agent_visible(Errored{"k", "m", {}}));
   EXPECT_TRUE(is_agent_visible(ShutDown{"k", {}}));
@@ -103,6 +103,7 @@ TEST(PodEvents, OnlySubDelegationAndUnknownKindsAreHiddenFromTheModel) {
   EXPECT_TRUE(is_agent_visible(Interrupted{"k", {}, true}));
   EXPECT_TRUE(is_agent_visible(Crashed{"k", "exit code 1", {}}));
   EXPECT_FALSE(is_agent_visible(ScopeSubDelegated{"k", "g", "s", {}}));
+  EXPECT_FALSE(is_agent_visible(ScopeReturned{"k", "g", {}}));
   EXPECT_FALSE(is_agent_visible(UnknownPodEvent{"x"}));
 }
 
@@ -114,6 +115,7 @@ TEST(PodEvents, RenderedLinesNameTheirPods) {
   EXPECT_EQ(render_pod_event(Errored{"kid", "no key", {}}), "pod `kid` errored: no key");
   EXPECT_EQ(render_pod_event(ShutDown{"kid", "bye"}), "pod `kid` shut down\n\nbye");
   EXPECT_EQ(render_pod_event(ScopeSubDelegated{"kid", "grandkid", "/s", {}}), "pod `kid` sub-delegated scope to `grandkid`");
+  EXPECT_EQ(render_pod_event(ScopeReturned{"kid", "grandkid", {}}), "pod `kid` has back the scope of `grandkid`");
   EXPECT_EQ(render_pod_event(LimitReachedEvent{"kid", {}}), "pod `kid` stopped at its turn limit before it was done");
   EXPECT_EQ(render_pod_event(Interrupted{"kid", {}, true}), "pod `kid` was paused by a person and can be resumed");
   EXPECT_EQ(render_pod_event(Interrupted{"kid", {}, false}), "pod `kid` was cancelled by a person");
@@ -134,6 +136,7 @@ TEST(PodEvents, ALongAnswerIsCutBetweenCharactersWithANote) {
 TEST(PodEvents, PodNameOfEachKind) {
   EXPECT_EQ(pod_name_of(Crashed{"kid", "", {}}), "kid");
   EXPECT_EQ(pod_name_of(ScopeSubDelegated{"kid", "grandkid", "/s", {}}), "kid");
+  EXPECT_EQ(pod_name_of(ScopeReturned{"kid", "grandkid", {}}), "kid");
   EXPECT_EQ(pod_name_of(UnknownPodEvent{"x"}), "");
 }
 

@@ -68,6 +68,43 @@ TEST_F(ChildEnd, KilledChildTakesItsCommandsWithIt) {
   EXPECT_TRUE(home.processes().empty());
 }
 
+// The end of a grandchild that came while the child gave its last answer was dealt with in a run that nobody heard of.
+TEST_F(ChildEnd, WhatTheChildSaysToTheEndOfItsOwnChildIsReportedWheneverThatComes) {
+  home.write("left/deep/old.txt", "deep\n");
+  answer_with(server, "BOSS", [this](Conversation const& conversation) {
+    if (conversation.calls.empty()) {
+      return tool_reply({{"s1", "SpawnPod", spawn_arguments("kid", "CHILD", {"write:" + home.file("left")})}});
+    }
+    return text_reply(conversation.was_told("child knows") ? "I know." : "I wait.");
+  });
+  Reply waiting = text_reply("child waits");
+  waiting.head_gate = "child waits";
+  answer_with(server, "CHILD", [&, waiting](Conversation const& conversation) {
+    if (conversation.calls.empty()) {
+      return tool_reply({{"s1", "SpawnPod", spawn_arguments("grandkid", "SMALL", {"write:" + home.file("left/deep")})}});
+    }
+    return conversation.was_told("small is done") ? text_reply("child knows") : waiting;
+  });
+  Reply small = text_reply("small is done");
+  small.head_gate = "small";
+  answer_task(server, "SMALL", {small});
+  auto run = home.start({"run", "BOSS"});
+  ASSERT_TRUE(server.wait_for_gate("child waits", kPatienceMs)) << run->err();
+  ASSERT_TRUE(server.wait_for_gate("small", kPatienceMs)) << run->err();
+  PodClient kid(home.paths().pod_socket("kid"));
+  ASSERT_TRUE(kid.wait_for_kind<wire::SnapshotEvent>());
+  server.open_gate("small");
+  auto idle = [](wire::Event const& event) {
+    auto const* child = std::get_if<wire::ChildEvent>(&event.body);
+    return child != nullptr && child->child.pod_name == "grandkid" && child->child.state == "idle";
+  };
+  ASSERT_TRUE(kid.wait_for(idle));
+  server.open_gate("child waits");
+  ASSERT_TRUE(ended_with(0, *run));
+  EXPECT_TRUE(has(run->out(), "I know."));
+  EXPECT_TRUE(last_conversation(server, "BOSS").was_told("another report follows"));
+}
+
 TEST_F(ChildEnd, StoppedFromTheCommandLineIsReported) {
   Reply endless = stream_reply(AnthropicStream().text("I think").without_end());
   endless.pieces.push_back(Piece::gate("never"));
