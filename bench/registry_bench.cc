@@ -1,125 +1,205 @@
-// What the registry costs a Pod: opening it, and the operations of a spawn, alone and among many rows.
+// What the registry costs a Pod, among 10, 1,000 and 10,000 living ones: opening it, the operations of a start and of a spawn, and a
+// refusal. Everybody counts as alive, so that it is the table that is measured; the locks are measured by themselves.
+// Usage: registry_bench [ROUNDS]
+#include <stdlib.h>
 
-#include <benchmark/benchmark.h>
-#include <unistd.h>
-
-#include <cstdlib>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/io.hh"
+#include "pod/census.hh"
 #include "registry/liveness.hh"
 #include "registry/registry.hh"
-
-namespace {
 
 using namespace insomnia;
 using namespace insomnia::registry;
 
-/// A registry of `pods` roots in a fresh directory, in memory when the machine has /dev/shm.
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+void require(Result<void> const& result) {
+  if (!result) panic(result.error().message);
+}
+
+Allocation row(std::string const& name, std::string const& target) {
+  Allocation row;
+  row.pod_name = name;
+  row.pod_id = name + "-0190-7000-8000-000000000000";
+  row.instance_id = name + "-0190-7000-8000-000000000001";
+  row.scope_allow = {{target, scope::Permission::Write, true}, {"/home/user/projects", scope::Permission::Read, true}};
+  return row;
+}
+Allocation root(int64_t i) { return row("p" + std::to_string(i), "/home/user/projects/p" + std::to_string(i)); }
+Allocation child() {
+  Allocation result = row("child", "/home/user/projects/p0/child");
+  result.scope_allow.pop_back();
+  result.state = AllocationState::Reserved;
+  result.delegated_from = root(0).pod_id;
+  result.spawner_instance = root(0).instance_id;
+  return result;
+}
+
+/// A registry of `pods` roots in a fresh directory in memory, where /run/user is too.
 class World {
  public:
-  explicit World(int64_t pods) {
+  explicit World(int64_t pods) : size(pods) {
     char name[] = "/dev/shm/insomnia-bench-XXXXXX";
-    if (!::mkdtemp(name)) std::abort();
+    if (::mkdtemp(name) == nullptr) panic("mkdtemp failed");
+    paths.data_dir = std::string(name) + "/data";
+    paths.runtime_dir = std::string(name) + "/run";
     directory = name;
     registry = open();
-    for (int64_t i = 0; i < pods; ++i) require(registry->register_pod(pod("p" + std::to_string(i))));
+    for (int64_t i = 0; i < pods; ++i) require(registry->register_pod(root(i)));
   }
   ~World() {
     registry.reset();
     (void)io::remove_tree(directory);
   }
-  std::string file() const { return directory + "/registry.db"; }
-  std::unique_ptr<Registry> open(bool real_liveness = false) const {
-    Liveness everybody = [](Allocation const&) { return true; };
-    return *open_sqlite_registry(file(), real_liveness ? lock_liveness(directory, "") : everybody);
-  }
-  static Allocation pod(std::string const& name) {
-    Allocation row;
-    row.pod_name = name;
-    row.pod_id = name + "-0190-7000-8000-000000000000";
-    row.instance_id = name + "-0190-7000-8000-000000000001";
-    row.scope_allow = {{"/home/user/projects/" + name, scope::Permission::Write, true},
-                       {"/home/user/projects", scope::Permission::Read, true}};
-    return row;
-  }
-  static Allocation child_of_first(std::string const& name) {
-    Allocation row = pod(name);
-    row.delegated_from = pod("p0").pod_id;
-    row.spawner_instance = pod("p0").instance_id;
-    row.scope_allow = {{"/home/user/projects/p0/" + name, scope::Permission::Write, true}};
-    return row;
-  }
-  static void require(Result<void> const& result) {
-    if (!result) std::abort();
+  std::unique_ptr<Registry> open() const {
+    auto opened = open_sqlite_registry(paths.registry_db(), [](Allocation const&) { return true; });
+    if (!opened) panic(opened.error().message);
+    return *std::move(opened);
   }
 
+  int64_t size;
   std::string directory;
+  Paths paths;
   std::unique_ptr<Registry> registry;
 };
 
-void BM_Create(benchmark::State& state) {
-  for (auto _ : state) World world(0);
-}
-BENCHMARK(BM_Create)->Unit(benchmark::kMicrosecond);
+/// `before` and `after` are not measured.
+struct Subject {
+  char const* name;
+  std::function<void(World&)> before, measured, after;
+};
 
-void BM_OpenWhileAnotherIsOpen(benchmark::State& state) {
-  World world(state.range(0));
-  for (auto _ : state) benchmark::DoNotOptimize(world.open());
-}
-BENCHMARK(BM_OpenWhileAnotherIsOpen)->Arg(10)->Arg(1000)->Unit(benchmark::kMicrosecond);
+void nothing(World&) {}
 
-void BM_OpenAlone(benchmark::State& state) {
-  World world(state.range(0));
-  world.registry.reset();
-  for (auto _ : state) benchmark::DoNotOptimize(world.open());
+std::vector<Subject> subjects() {
+  static std::unique_ptr<Registry> own;
+  auto open = [](World& world) { own = world.open(); };
+  auto close = [](World&) { own.reset(); };
+  auto delegate = [](World& world) { require(world.registry->delegate(child(), std::nullopt, {.max_live_pods = 1'000'000})); };
+  auto adopt = [](World& world) { require(world.registry->adopt(child().pod_id, child().instance_id, 1, "segment")); };
+  auto release = [](World& world) { require(world.registry->release(child().pod_id, child().instance_id)); };
+  static Allocation const fresh = row("fresh", "/home/user/elsewhere");
+  auto refused = [](Result<void> const& result) {
+    if (result || result.error().code != Code::Conflict) panic("no conflict");
+  };
+  return {
+      {"open", nothing, open, close},
+      {"open, register",
+       nothing,
+       [=](World& world) {
+         open(world);
+         require(own->register_pod(fresh));
+       },
+       [=](World& world) {
+         require(own->release(fresh.pod_id, fresh.instance_id));
+         close(world);
+       }},
+      {"delegate", nothing, delegate, release},
+      {"adopt", delegate, adopt, release},
+      {"release",
+       [=](World& world) {
+         delegate(world);
+         adopt(world);
+       },
+       release, nothing},
+      {"register refused: a root holds it", nothing,
+       [=](World& world) { refused(world.registry->register_pod(row("thief", root(world.size / 2).scope_allow[0].target + "/x"))); }, nothing},
+      {"delegate refused: a sibling holds it", delegate,
+       [=](World& world) {
+         Allocation second = child();
+         second.pod_name = "second";
+         second.pod_id = "second-id";
+         refused(world.registry->delegate(second, std::nullopt, {.max_live_pods = 1'000'000}));
+       },
+       release},
+      {"find", nothing, [](World& world) { (void)world.registry->find("p" + std::to_string(world.size / 2)); }, nothing},
+      {"lent", delegate, [](World& world) { (void)world.registry->lent(root(0).pod_id); }, release},
+      {"list (all rows)", nothing, [](World& world) { (void)world.registry->list(); }, nothing},
+  };
 }
-BENCHMARK(BM_OpenAlone)->Arg(10)->Arg(1000)->Unit(benchmark::kMicrosecond);
 
-void BM_OpenAndFirstAdopt(benchmark::State& state) {
-  World world(state.range(0));
-  Allocation row = World::child_of_first("child");
-  for (auto _ : state) {
-    state.PauseTiming();
-    World::require(world.registry->delegate(row, std::nullopt, Limits{}));
-    state.ResumeTiming();
-    auto own = world.open();
-    World::require(own->adopt(row.pod_id, row.instance_id, 1, "segment"));
-    state.PauseTiming();
-    World::require(own->release(row.pod_id, row.instance_id));
-    own.reset();
-    state.ResumeTiming();
+struct Times {
+  double median_us = 0, p99_us = 0;
+};
+
+Times measure(int rounds, std::function<void()> const& before, std::function<void()> const& measured, std::function<void()> const& after) {
+  std::vector<double> us;
+  for (int i = 0; i < rounds; ++i) {
+    before();
+    auto start = Clock::now();
+    measured();
+    us.push_back(std::chrono::duration<double, std::micro>(Clock::now() - start).count());
+    after();
   }
+  std::sort(us.begin(), us.end());
+  return {us[us.size() / 2], us[us.size() * 99 / 100]};
 }
-BENCHMARK(BM_OpenAndFirstAdopt)->Arg(10)->Arg(1000)->Unit(benchmark::kMicrosecond);
 
-void BM_DelegateAdoptRelease(benchmark::State& state) {
-  World world(state.range(0));
-  Allocation row = World::child_of_first("child");
-  for (auto _ : state) {
-    World::require(world.registry->delegate(row, std::nullopt, Limits{}));
-    World::require(world.registry->adopt(row.pod_id, row.instance_id, 1, "segment"));
-    World::require(world.registry->release(row.pod_id, row.instance_id));
+/// As a starting Pod does it: real locks, and what it is granted is noted on disk.
+void print_start(int rounds) {
+  char name[] = "/tmp/ib-XXXXXX";
+  if (::mkdtemp(name) == nullptr) panic("mkdtemp failed");
+  Paths paths;
+  paths.data_dir = std::string(name) + "/data";
+  World world(0);  // its runtime directory is in memory, as it is for most
+  paths.runtime_dir = world.paths.runtime_dir + "-of-pods";
+  Allocation own = row("own", "/home/user/projects/own");
+  auto runtime_lock = InstanceLock::acquire(paths.pod_lock("own"), own.instance_id);
+  auto data_lock = InstanceLock::acquire(paths.pod_dir("own") + "/lock", own.instance_id);
+  Holdings holdings(own.instance_id, pod::holdings_files(paths, "own"));
+  auto first = pod::open_registry(paths);
+  std::unique_ptr<Registry> registry;
+  for (auto* notes : {static_cast<Holdings*>(nullptr), &holdings}) {
+    Times times = measure(
+        rounds, [&] { registry.reset(); },
+        [&] {
+          registry = *pod::open_registry(paths, notes);
+          require(registry->register_pod(own));
+        },
+        [&] { require(registry->release(own.pod_id, own.instance_id)); });
+    std::printf("%-40s %8.0f / %-8.0f\n", notes == nullptr ? "a Pod's start: open, register" : "the same, noted on disk", times.median_us,
+                times.p99_us);
   }
+  auto liveness = lock_liveness(paths.runtime_dir, paths.data_dir);
+  Times times = measure(rounds, [] {}, [&] { (void)liveness(own); }, [] {});
+  std::printf("%-40s %8.1f / %-8.1f\n", "one look at the locks of a living Pod", times.median_us, times.p99_us);
+  registry.reset();
+  first = Result<std::unique_ptr<Registry>>(nullptr);
+  (void)io::remove_tree(name);
 }
-BENCHMARK(BM_DelegateAdoptRelease)->Arg(10)->Arg(100)->Arg(1000)->Unit(benchmark::kMicrosecond);
-
-void BM_LookAtLocks(benchmark::State& state) {
-  World world(1);
-  auto lock = InstanceLock::acquire(world.directory + "/p0/lock", World::pod("p0").instance_id);
-  auto liveness = lock_liveness(world.directory, "");
-  Allocation row = World::pod("p0");
-  for (auto _ : state) benchmark::DoNotOptimize(liveness(row));
-}
-BENCHMARK(BM_LookAtLocks);
-
-void BM_Lent(benchmark::State& state) {
-  World world(state.range(0));
-  World::require(world.registry->delegate(World::child_of_first("child"), std::nullopt, Limits{}));
-  for (auto _ : state) benchmark::DoNotOptimize(world.registry->lent(World::pod("p0").pod_id));
-}
-BENCHMARK(BM_Lent)->Arg(1000)->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  int rounds = argc > 1 ? std::atoi(argv[1]) : 2000;
+  std::printf("median / p99 in microseconds\n");
+  print_start(rounds);
+  std::printf("\n%-40s", "living Pods");
+  std::vector<std::unique_ptr<World>> worlds;
+  for (int64_t size : {10, 1'000, 10'000}) {
+    worlds.push_back(std::make_unique<World>(size));
+    std::printf(" %19lld", static_cast<long long>(size));
+  }
+  std::printf("\n");
+  for (auto const& subject : subjects()) {
+    std::printf("%-40s", subject.name);
+    bool long_one = subject.name == std::string("list (all rows)");
+    for (auto& world : worlds) {
+      Times times = measure(
+          long_one ? std::max(3, rounds / 100) : rounds, [&] { subject.before(*world); }, [&] { subject.measured(*world); },
+          [&] { subject.after(*world); });
+      std::printf(" %8.0f / %-8.0f", times.median_us, times.p99_us);
+    }
+    std::printf("\n");
+  }
+}

@@ -172,8 +172,10 @@ TEST(EngineNotice, OfTheParentThatWaitedMakesTheWholeRunItsOwn) {
   EXPECT_EQ(driver.ends().back().report, 1U);
 }
 
+// Case 131.
 TEST(EngineNotice, OnlySoManyWaitButWhatCameByMailAlwaysDoes) {
   auto settings = test_settings();
+  EXPECT_EQ(EngineSettings{}.max_notices, 128u);
   settings.max_notices = 2;
   Driver driver(settings);
   driver.go(say("hi"));

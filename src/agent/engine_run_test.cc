@@ -106,6 +106,7 @@ TEST(EngineRun, TheLastAnswerIsOfThisRunOnly) {
   EXPECT_EQ(driver.ends().back().last_answer, "");
 }
 
+// Case 121 to 125.
 TEST(EngineRun, TheEndOfTheParentsWorkIsNumberedInTheLog) {
   Driver driver;
   EXPECT_EQ(driver.in(say_delegated("work")), "log 1!: invoke user_send delegated | user_input 'work' mail parent\n");
@@ -119,6 +120,10 @@ TEST(EngineRun, TheEndOfTheParentsWorkIsNumberedInTheLog) {
   driver.go(model_failed_with("bad key", false, 401));
   EXPECT_EQ(driver.ends().back().report, 2U);
   EXPECT_EQ(print(driver.log().back()), "errored 'bad key' report 2");
+  driver.go(say("a human's again"));
+  driver.go(model_failed_with("bad key", false, 401));
+  EXPECT_EQ(driver.ends().back().outcome, Outcome::Failed);
+  EXPECT_EQ(driver.ends().back().report, std::nullopt);
 }
 
 // ---- Cut short by the provider

@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/json.hpp>
 
@@ -15,6 +17,7 @@ namespace {
 
 Environment env(std::map<std::string, std::string, std::less<>> values) { return Environment(std::move(values)); }
 
+// Case 31.
 TEST(Paths, ConfigDirectoryPrefersTheMoreSpecificVariable) {
   EXPECT_EQ(Paths::resolve(env({{"HOME", "/h"}})).config_dir, "/h/.config/insomnia");
   EXPECT_EQ(Paths::resolve(env({{"HOME", "/h"}, {"XDG_CONFIG_HOME", "/x"}})).config_dir, "/x/insomnia");
@@ -22,20 +25,50 @@ TEST(Paths, ConfigDirectoryPrefersTheMoreSpecificVariable) {
   EXPECT_EQ(Paths::resolve(env({{"INSOMNIA_HOME", "/i"}, {"INSOMNIA_CONFIG_DIR", "/c"}})).config_dir, "/c");
 }
 
+// Case 32.
 TEST(Paths, DataDirectoryIsInsomniaHomeItself) {
   EXPECT_EQ(Paths::resolve(env({{"HOME", "/h"}})).data_dir, "/h/.insomnia");
   EXPECT_EQ(Paths::resolve(env({{"HOME", "/h"}, {"INSOMNIA_HOME", "/i"}})).data_dir, "/i");
 }
 
+// Case 33.
 TEST(Paths, RuntimeDirectoryPrefersXdgAndInsomniaHomeBeatsIt) {
   EXPECT_EQ(Paths::resolve(env({{"HOME", "/h"}, {"XDG_RUNTIME_DIR", "/x"}})).runtime_dir, "/x/insomnia");
   EXPECT_EQ(Paths::resolve(env({{"XDG_RUNTIME_DIR", "/x"}, {"INSOMNIA_HOME", "/i"}})).runtime_dir, "/i/run");
+  EXPECT_EQ(Paths::resolve(env({{"INSOMNIA_HOME", "/i"}, {"INSOMNIA_RUNTIME_DIR", "/r"}})).runtime_dir, "/r");
 }
 
+// Case 33: it must not depend on whether a login set XDG_RUNTIME_DIR.
+TEST(Paths, WithoutVariablesTheRuntimeDirectoryIsTheUsersOwnElseBelowTheData) {
+  std::string user_run = "/run/user/" + std::to_string(::geteuid());
+  struct stat info{};
+  bool ours = ::stat(user_run.c_str(), &info) == 0 && info.st_uid == ::geteuid();
+  EXPECT_EQ(Paths::resolve(env({{"HOME", "/h"}})).runtime_dir, ours ? user_run + "/insomnia" : "/h/.insomnia/run");
+}
+
+// Case 34.
 TEST(Paths, EmptyVariablesCountAsUnset) {
-  EXPECT_EQ(Paths::resolve(env({{"HOME", "/h"}, {"INSOMNIA_HOME", ""}})).data_dir, "/h/.insomnia");
+  Paths plain = Paths::resolve(env({{"HOME", "/h"}}));
+  EXPECT_EQ(plain.data_dir, "/h/.insomnia");
+  for (auto* name : {"INSOMNIA_HOME", "INSOMNIA_CONFIG_DIR", "INSOMNIA_DATA_DIR", "INSOMNIA_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"}) {
+    EXPECT_EQ(Paths::resolve(env({{"HOME", "/h"}, {name, ""}})), plain) << name;
+  }
+  EXPECT_EQ(Paths::resolve(env({{"HOME", ""}})), Paths::resolve(env({})));
 }
 
+// Case 36, 70.
+TEST(Paths, FilesHaveFixedPlacesBelowThem) {
+  Paths paths{.config_dir = "/c", .data_dir = "/d", .runtime_dir = "/r"};
+  EXPECT_EQ(paths.sessions_dir(), "/d/sessions");
+  EXPECT_EQ(paths.pods_dir(), "/d/pods");
+  EXPECT_EQ(paths.pod_dir("kid"), "/d/pods/kid");
+  EXPECT_EQ(paths.registry_db(), "/r/registry.db");
+  EXPECT_EQ(paths.pod_runtime_dir("kid"), "/r/kid");
+  EXPECT_EQ(paths.pod_socket("kid"), "/r/kid/sock");
+  EXPECT_EQ(paths.pod_lock("kid"), "/r/kid/lock");
+}
+
+// Case 35.
 TEST(Paths, NothingSetGivesNothingAndTheErrorNamesTheWayOut) {
   Paths paths = Paths::resolve(env({}));
   EXPECT_EQ(paths.config_dir, "");
@@ -45,6 +78,7 @@ TEST(Paths, NothingSetGivesNothingAndTheErrorNamesTheWayOut) {
   EXPECT_NE(error.error().message.find("INSOMNIA_HOME"), std::string::npos);
 }
 
+// R8.
 TEST(PodName, AcceptsAndRefuses) {
   for (auto* good : {"a", "coder-1", "A.b_c", "0"}) EXPECT_TRUE(check_pod_name(good)) << good;
   for (std::string bad : {std::string(""), std::string("."), std::string(".."), std::string("../x"), std::string("a/b"),
@@ -54,6 +88,7 @@ TEST(PodName, AcceptsAndRefuses) {
   }
 }
 
+// Case 153.
 TEST(PodName, SanitizeMakesAValidName) {
   EXPECT_EQ(sanitize_pod_name("my project", "x"), "my-project");
   EXPECT_EQ(sanitize_pod_name("...", "workspace"), "workspace");
@@ -85,6 +120,18 @@ TEST(Uuid, IsVersion7AndOrderedWhenTheClockStandsStill) {
     std::string next = uuid7(clock);
     ASSERT_LT(first, next);
     first = next;
+  }
+}
+
+TEST(Uuid, IsOrderedWhenTheClockIsSetBack) {
+  FakeClock clock;
+  clock.set_wall(4'000'000'000'000);
+  std::string last = uuid7(clock);
+  for (int64_t wall : {3'999'999'999'999, 1'700'000'000'000, int64_t{0}, int64_t{0}, 2'000'000'000'000}) {
+    clock.set_wall(wall);
+    std::string next = uuid7(clock);
+    EXPECT_LT(last, next) << wall;
+    last = next;
   }
 }
 

@@ -145,6 +145,22 @@ TEST(PodCommand, TakesItsOptionsInBothForms) {
   EXPECT_TRUE(options->require_pod_state);
 }
 
+// Case 144.
+TEST(PodCommand, ItsHelpTellsTheCallAndTheName) {
+  EXPECT_TRUE(pod_usage().starts_with("Usage: insomnia pod"));
+  EXPECT_NE(pod_usage().find("--pod NAME"), std::string::npos);
+}
+
+// Case 146: the name goes with every other option.
+TEST(PodCommand, TheNameGoesWithAProfileAndAManifest) {
+  for (auto* option : {"--profile", "--manifest"}) {
+    auto options = parse_pod_options({"--pod", "web", option, "x"});
+    ASSERT_TRUE(options.has_value()) << options.error().message;
+    EXPECT_EQ(options->name, "web");
+  }
+}
+
+// Case 143, 145, 149.
 TEST(PodCommand, ContradictionsAndUnknownOptionsAreRefused) {
   struct Case {
     Words words;
@@ -154,7 +170,11 @@ TEST(PodCommand, ContradictionsAndUnknownOptionsAreRefused) {
        std::vector<Case>{{{"--adopt"}, "--adopt requires --callback"},
                          {{"--callback", "/s"}, "--callback requires --adopt"},
                          {{"--project", "/p"}, "--project is no longer supported"},
+                         {{"--project", "."}, "--project is no longer supported"},
                          {{"--overlay", "x"}, "--overlay"},
+                         {{"--user-manifest", "x"}, "--user-manifest"},
+                         {{"--session", "x"}, "--session"},
+                         {{"--profile-pod-name", "x"}, "--profile-pod-name"},
                          {{"stray"}, "stray"},
                          {{"--pod"}, "--pod needs a value"},
                          {{"--pod="}, "--pod needs a value"},
@@ -164,6 +184,9 @@ TEST(PodCommand, ContradictionsAndUnknownOptionsAreRefused) {
                          {{"--ready-fd", "-1"}, "--ready-fd"},
                          {{"--manifest", "m", "--profile", "p"}, "exclude"},
                          {{"--spawn-config-fd", "3", "--spawn-config-json", "{}"}, "exclude"},
+                         {{"--spawn-config-fd", "3", "--manifest", "m"}, "exclude"},
+                         {{"--spawn-config-json", "{}", "--profile", "p"}, "exclude"},
+                         {{"--adopt", "--callback", "/s", "--require-pod-state", "--pod", "x"}, "exclude"},
                          {{"--require-pod-state"}, "requires --pod"}}) {
     auto options = parse_pod_options(words);
     ASSERT_FALSE(options.has_value()) << named;

@@ -148,6 +148,7 @@ struct RunDeliveryTest : ConnectionTest {
   }
 };
 
+// Case 99.
 TEST_F(RunDeliveryTest, TwoMebibytesEachWayDoNotDeadlock) {
   FakePod pod(loop, path);
   std::string const big(2 << 20, 'x');
@@ -168,12 +169,17 @@ TEST_F(RunDeliveryTest, TwoMebibytesEachWayDoNotDeadlock) {
   EXPECT_EQ(got, big);
 }
 
+// Case 98, 99: whatever is said before and beside it.
 TEST_F(RunDeliveryTest, EachProofOfAcceptanceCounts) {
   for (wire::EventBody const& proof :
        {wire::EventBody{wire::UserMessageEvent{}}, wire::EventBody{wire::InvokeStartEvent{"user_send"}},
         wire::EventBody{wire::TurnStartEvent{}}}) {
     result.reset();
     FakePod pod(loop, path);
+    pod.prelude = [](auto& peer) {
+      peer.say(wire::AlertEvent{"warn", "pod", "old news", 1});
+      peer.say(wire::SnapshotEvent{});
+    };
     pod.on_method = [&](auto& peer, wire::Method const&) {
       peer.say(wire::InvokeStartEvent{"notify"});
       peer.say(proof);
@@ -185,6 +191,7 @@ TEST_F(RunDeliveryTest, EachProofOfAcceptanceCounts) {
   }
 }
 
+// Case 100.
 TEST_F(RunDeliveryTest, AlreadyRunningIsAConflict) {
   FakePod pod(loop, path);
   pod.on_method = [&](auto& peer, wire::Method const& method) {
@@ -279,6 +286,26 @@ TEST_F(ConnectionTest, OneShotGivesTheSnapshotAndDeliversItsMethod) {
   ASSERT_TRUE(result->has_value());
   EXPECT_EQ((*result)->status, wire::PodStatus::Paused);
   EXPECT_EQ(got->body, wire::MethodBody{wire::ShutdownMethod{.tree = true}});
+}
+
+// Case 101, 102, 140.
+TEST_F(ConnectionTest, OneShotReadsAlertsAndALargeSnapshotBeforeItSpeaks) {
+  FakePod pod(loop, path);
+  pod.prelude = [](auto& peer) {
+    peer.say(wire::AlertEvent{"warn", "pod", "old news", 1});
+    wire::SnapshotEvent snapshot{.status = wire::PodStatus::Running};
+    snapshot.greeting.scope_summary = std::string(2 << 20, 'x');
+    peer.say(snapshot);
+  };
+  std::vector<wire::Method> got;
+  pod.on_method = [&](auto&, wire::Method const& method) { got.push_back(method); };
+  std::optional<Result<wire::SnapshotEvent>> result;
+  OneShot shot(loop, path, wire::Method{wire::PokeMethod{}}, 30'000, [&](auto snapshot) { result = std::move(snapshot); });
+  run_until(loop, [&] { return result.has_value() && !got.empty(); });
+  ASSERT_TRUE(result->has_value()) << result->error().message;
+  EXPECT_EQ((*result)->status, wire::PodStatus::Running);
+  EXPECT_EQ((*result)->greeting.scope_summary.size(), size_t{2} << 20);
+  EXPECT_EQ(got, std::vector{wire::Method{wire::PokeMethod{}}});
 }
 
 TEST_F(ConnectionTest, OneShotIsTakenByAPodThatIsJustSpeaking) {

@@ -35,6 +35,24 @@ TEST(EventLoop, TimersFireInOrderOfTheirTime) {
   EXPECT_EQ(order, "early late");
 }
 
+TEST(EventLoop, AClockThatIsSetDoesNotMoveTimers) {
+  FakeClock clock;
+  EventLoop loop(clock);
+  std::string order;
+  Timer late(loop, [&] { order += "late"; });
+  Timer early(loop, [&] { order += "early "; });
+  late.start(2);
+  clock.set_wall(0);
+  early.start(1);
+  clock.set_wall(4'000'000'000'000);
+  loop.run_once(0);
+  EXPECT_EQ(order, "");
+  clock.advance(2);
+  clock.set_wall(0);
+  loop.run_once(0);
+  EXPECT_EQ(order, "early late");
+}
+
 TEST(EventLoop, ACancelledTimerDoesNotFire) {
   SystemClock clock;
   EventLoop loop(clock);

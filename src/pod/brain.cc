@@ -115,7 +115,16 @@ void Brain::recover(std::optional<Mail> unacknowledged, std::function<void()> do
   if (plan_) {
     for (auto const& child : plan_->children) restoring.insert(child.state.pod_id);
   }
-  children_.recover(restoring);
+  auto children = plan_ ? std::exchange(plan_->children, {}) : std::vector<RestorableChild>{};
+  still_to_restore_ = 1 + children.size();
+  auto one_less = [this] {
+    if (--still_to_restore_ == 0) all_restored();
+  };
+  children_.recover(restoring, [this, alive = alive_, one_less] {
+    core_.loop.post([alive, one_less] {
+      if (*alive) one_less();
+    });
+  });
   work_open_ = core_.state.parent.has_value() && children_.any_working();
   if (unacknowledged) {
     if (auto* ended = unacknowledged->event ? std::get_if<wire::TurnEnded>(&*unacknowledged->event) : nullptr) {
@@ -125,15 +134,12 @@ void Brain::recover(std::optional<Mail> unacknowledged, std::function<void()> do
   }
   recovering_ = core_.state.parent.has_value();
   scan_mail([this] { recovering_ = false; });
-  auto children = plan_ ? std::exchange(plan_->children, {}) : std::vector<RestorableChild>{};
-  still_to_restore_ = children.size();
   for (auto& child : children) {
-    start_restore(std::move(child), [this](tools::Output output) {
+    start_restore(std::move(child), [this, one_less](tools::Output output) {
       if (output.is_error) restore_failures_.push_back(output.summary);
-      if (--still_to_restore_ == 0) all_restored();
+      one_less();
     });
   }
-  if (children.empty()) all_restored();
 }
 
 void Brain::all_restored() {
@@ -407,8 +413,10 @@ void Brain::shut_down(bool tree, bool interrupted) {
   shut_down_limit_ = std::make_unique<loop::Timer>(core_.loop, [this] { finish_shut_down(); });
   // An interrupted run is paused, so that it can go on; tools that don't end in time leave it open in the log, as a crash would.
   shut_down_limit_->start(interrupted ? kInterruptRunMs : kStopRunMs);
-  if (engine_.busy() && interrupted) feed(agent::Pause{});
-  else if (engine_.busy()) feed(agent::Cancel{});  // goes on in run_ended
+  if (engine_.busy() && interrupted) {
+    feed(agent::Pause{});
+    waits_.end_all("the run was interrupted");
+  } else if (engine_.busy()) feed(agent::Cancel{});  // goes on in run_ended
   else core_.loop.post([this, alive = alive_] {
     if (*alive) finish_shut_down();
   });

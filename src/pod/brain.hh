@@ -118,6 +118,7 @@ class Brain final : public llm::CallHandler {
   void apply_scope(std::function<void(Result<void>)> done);
 
   // Children and mail.
+  bool first_run_may_come() const;
   void scan_mail(std::function<void()> done);
   void start_scan(std::function<void()> done);
   void release_mail();

@@ -7,6 +7,7 @@
 #include "base/text.hh"
 #include "manifest/permission.hh"
 #include "pod/brain.hh"
+#include "registry/liveness.hh"
 
 namespace insomnia::pod {
 namespace {
@@ -219,8 +220,17 @@ void Brain::apply_scope(std::function<void(Result<void>)> done) { hands_.set_sco
 
 // ---- Children and mail
 
+/// Whether the first run can still be delivered: by the instance of the parent that spawned this Pod, which may have died since.
+bool Brain::first_run_may_come() const {
+  auto const& parent = core_.state.parent;
+  if (!parent) return true;
+  auto holder = registry::lock_holder(core_.paths.pod_lock(parent->pod_name));
+  return !holder || (*holder && (*holder)->instance_id == parent->instance_id);
+}
+
 void Brain::scan_mail(std::function<void()> done) {
   ++scans_;
+  if (mail_hold_ && !first_run_may_come()) release_mail();
   if (mail_hold_) held_scans_.push_back(std::move(done));
   else start_scan(std::move(done));
 }
@@ -295,7 +305,7 @@ void Brain::take_child_event(wire::PodEvent const& event, wire::MailRef mail, ui
   }
   std::string line = wire::render_pod_event(event);
   auto body = prompts_.render("notify_wrapper", {{"message", line}});
-  notice({.kind = "pod_event", .body = body ? *body : line, .event = event}, std::move(mail), "pod_event", work_open_ || recovering_ || engine_.delegated());
+  notice({.kind = "pod_event", .body = body ? *body : line, .event = event}, std::move(mail), "pod_event", work_open_ || engine_.delegated());
 }
 
 void Brain::notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated) {

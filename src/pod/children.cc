@@ -396,7 +396,11 @@ void Children::stop_all(std::function<void()> done, bool interrupted, bool depen
 
 // ---- After a restart
 
-void Children::recover(std::set<std::string> const& restoring) {
+void Children::recover(std::set<std::string> const& restoring, std::function<void()> done) {
+  auto left = std::make_shared<size_t>(1);
+  auto one_less = [left, done = std::move(done)] {
+    if (--*left == 0) done();
+  };
   std::vector<ChildRecord> records = core_.state.spawned_children;
   for (auto const& record : records) {
     if (record.grandchild || restoring.contains(record.pod_id)) continue;
@@ -409,6 +413,8 @@ void Children::recover(std::set<std::string> const& restoring) {
       find_by_id(pod_id)->state = "live";  // it came up although its spawner did not see it
       continue;
     }
+    ++*left;
+    living_[pod_id]->waiters.push_back([one_less](Result<std::string> const&) { one_less(); });
     core_.loop.post([this, alive = alive_, pod_id] {
       if (*alive) process_ended(pod_id, std::nullopt);
     });
@@ -421,6 +427,7 @@ void Children::recover(std::set<std::string> const& restoring) {
                                     host_.scope_changed();
                                   });
   grandchildren_.look();
+  one_less();
 }
 
 }  // namespace insomnia::pod

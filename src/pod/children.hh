@@ -43,7 +43,8 @@ class Children {
   /// At start: children of an earlier instance of this Pod. Those that live are watched, the others' ends are taken in. So are Pods
   /// that became children when the one between them and this Pod ended.
   /// `restoring`: pod_ids of those that are about to be brought back, whose end is no news.
-  void recover(std::set<std::string> const& restoring = {});
+  /// `done`: the ends of the others are taken in.
+  void recover(std::set<std::string> const& restoring = {}, std::function<void()> done = [] {});
 
   ChildRecord* find(std::string_view pod_name);
   ChildRecord* find_by_id(std::string_view pod_id);

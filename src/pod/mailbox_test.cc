@@ -1,5 +1,8 @@
 #include "pod/mailbox.hh"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "pod/fixture_test.hh"
 
 namespace insomnia::pod {
@@ -47,6 +50,16 @@ TEST_F(Mailbox, ScansBySenderAndNumber) {
   for (auto& letter : {mail("b", 10, "b10"), mail("b", 9, "b9"), mail("a", 2, "a2"), mail("a", 11, "a11")}) ASSERT_TRUE(post_mail(paths, "me", letter));
   EXPECT_EQ(scan(), (std::vector<Mail>{mail("a", 2, "a2"), mail("a", 11, "a11"), mail("b", 9, "b9"), mail("b", 10, "b10")}));
   EXPECT_EQ(scan().size(), 4u) << "scanning takes nothing away";
+}
+
+TEST_F(Mailbox, TheNumbersDecideTheOrderWhateverTimeTheFilesHave) {
+  for (uint64_t seq : {1, 2, 3}) ASSERT_TRUE(post_mail(paths, "me", mail("a", seq, "x")));
+  for (int seq : {1, 2, 3}) {
+    // As if the clock had been set back before each letter.
+    timespec times[2] = {{1'700'000'000 - seq, 0}, {1'700'000'000 - seq, 0}};
+    ASSERT_EQ(::utimensat(AT_FDCWD, (inbox() + "/a." + std::to_string(seq) + ".json").c_str(), times, 0), 0);
+  }
+  EXPECT_EQ(scan(), (std::vector<Mail>{mail("a", 1, "x"), mail("a", 2, "x"), mail("a", 3, "x")}));
 }
 
 TEST_F(Mailbox, TheSameNumberAgainIsHarmless) {

@@ -15,7 +15,7 @@ namespace insomnia::pod {
 /// A stored Pod that is not alive and can be started again.
 struct RestorableChild {
   PodState state;
-  bool works = false;  ///< it goes on with an interrupted run by itself
+  bool works = false;  ///< it, or a Pod below it that comes back with it, goes on with an interrupted run
   friend bool operator==(RestorableChild const&, RestorableChild const&) = default;
 };
 

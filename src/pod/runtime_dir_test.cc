@@ -62,6 +62,22 @@ TEST_F(RuntimeDir, ASecondOneIsRefusedWhileAPodLivesInTheFirst) {
   EXPECT_TRUE(claim_runtime_dir(paths)) << "the first one stays the right one";
 }
 
+TEST_F(RuntimeDir, ASecondOneIsRefusedAlsoWhenTheFirstHasVanishedUnderThePod) {
+  ASSERT_TRUE(claim_runtime_dir(paths));
+  auto lock = registry::InstanceLock::acquire(paths.pod_dir("resident") + "/lock", "i");
+  ASSERT_TRUE(io::remove_tree(paths.runtime_dir));
+  auto refused = claim_runtime_dir(elsewhere());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::Conflict);
+  EXPECT_HAS(refused.error().message, "`resident`");
+  EXPECT_HAS(refused.error().message, paths.runtime_dir);
+  EXPECT_TRUE(claim_runtime_dir(paths)) << "the same one, still missing";
+  ASSERT_TRUE(prepare_runtime_dir(paths));
+  EXPECT_TRUE(claim_runtime_dir(paths)) << "the same one, made again";
+  lock = registry::InstanceLock::acquire(directory / "unrelated/lock", "i");
+  EXPECT_TRUE(claim_runtime_dir(elsewhere())) << "nobody lives any more";
+}
+
 TEST_F(RuntimeDir, ASecondOneTakesOverWhenNobodyLives) {
   ASSERT_TRUE(claim_runtime_dir(paths));
   { auto lock = registry::InstanceLock::acquire(paths.pod_lock("resident"), "i"); }

@@ -51,6 +51,22 @@ TEST_F(SessionLogTest, AppendsAreWrittenAndConfirmedInOrder) {
   EXPECT_EQ(on_disk(), log->lines());
 }
 
+TEST_F(SessionLogTest, AClockThatIsSetBackChangesNoOrder) {
+  FakeClock jumping;
+  SessionLog log(worker, jumping, paths.sessions_dir(), location);
+  ASSERT_TRUE(append(log, {start()}));
+  for (int64_t wall : {1'700'000'000'002, 1'700'000'000'001, int64_t{0}}) {
+    jumping.set_wall(wall);
+    ASSERT_TRUE(append(log, {said(std::to_string(wall))}));
+  }
+  auto segment = session::load_segment(paths.sessions_dir(), location);
+  ASSERT_TRUE(segment) << segment.error().message;
+  EXPECT_EQ(segment->lines, log.lines());
+  std::vector<std::string> texts;
+  for (auto const& item : segment->state.history) texts.push_back(wire::message_text(std::get<wire::Message>(item)));
+  EXPECT_EQ(texts, (std::vector<std::string>{"1700000000002", "1700000000001", "0"}));
+}
+
 TEST_F(SessionLogTest, ARolledBackRunLeavesTheMirrorButNotTheLog) {
   auto log = open();
   ASSERT_TRUE(append(*log, {start(), said("kept")}));

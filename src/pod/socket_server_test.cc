@@ -125,6 +125,31 @@ TEST_F(SocketServerTest, AStaleSocketFileIsReplaced) {
   attached();
 }
 
+TEST_F(SocketServerTest, AVanishedSocketFileIsBoundAgainAndClientsStay) {
+  auto before = attached();
+  auto knocking = connect();  // not accepted yet
+  ASSERT_EQ(::unlink(path.c_str()), 0);
+  ASSERT_TRUE(server->bind_again());
+  auto after = attached();
+  server->broadcast(text("to all"));
+  for (auto* client : {before.get(), knocking.get(), after.get()}) {
+    run_until([&] { return !client->all<wire::TextDeltaEvent>().empty(); });
+  }
+  EXPECT_EQ(server->clients(), 3u);
+  EXPECT_EQ(before->events.front().seq, after->events.front().seq) << "one lane";
+}
+
+TEST_F(SocketServerTest, AFileThatIsThereIsNotBoundAgain) {
+  struct stat before{}, after{};
+  ASSERT_EQ(::stat(path.c_str(), &before), 0);
+  ASSERT_TRUE(server->bind_again());
+  ASSERT_EQ(::stat(path.c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
+  server->close(0, [] {});
+  ASSERT_TRUE(server->bind_again());
+  EXPECT_FALSE(io::exists(path)) << "it is closing";
+}
+
 TEST_F(SocketServerTest, APathThatIsTooLongIsRefusedWithTheWayOut) {
   auto bound = SocketServer::bind(loop, directory / std::string(120, 'x'), {});
   ASSERT_FALSE(bound);

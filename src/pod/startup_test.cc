@@ -31,6 +31,7 @@ class Startup : public PodTest {
 
 // ---- The hand-over
 
+// Case 145.
 TEST_F(Startup, AdoptNeedsACallback) {
   auto result = read_hand_over({.adopt = true}, {}, paths);
   ASSERT_FALSE(result);
@@ -51,6 +52,35 @@ TEST_F(Startup, ErrorsNameTheOption) {
   EXPECT_HAS(result.error().message, "--spawn-config-json");
 }
 
+// Case 147.
+TEST_F(Startup, AManifestFileGivesItsTargetsAndTheNameGivenWins) {
+  std::string file = directory / "work/pod.toml";
+  ASSERT_TRUE(io::replace_file(file, "[pod]\nname = \"from-file\"\n[[scope.allow]]\ntarget = \"src\"\npermission = \"write\"\n"));
+  auto result = read_hand_over({.manifest_path = file}, {}, paths);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->config.pod_name, "from-file");
+  EXPECT_EQ(result->config.scope.allow, std::vector{write_rule(work + "/src")}) << "relative to the file, not to the current directory";
+  EXPECT_EQ(result->profile, "");
+  EXPECT_EQ(read_hand_over({.name = "given", .manifest_path = file}, {}, paths)->config.pod_name, "given");
+}
+
+// Case 148, 152, 153.
+TEST_F(Startup, WithoutOptionsItIsTheDefaultProfileOnTheCurrentDirectory) {
+  std::string here = *io::current_directory();
+  auto result = read_hand_over({}, {}, paths);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->profile, "builtin:default");
+  EXPECT_EQ(result->config.pod_name, sanitize_pod_name(io::base_name(here), "workspace"));
+  EXPECT_EQ(result->config.scope, (scope::ScopeConfig{{write_rule(here)}, {}}));
+  EXPECT_EQ(result->cwd, here);
+  EXPECT_EQ(result->workspace_root, here);
+  auto elsewhere = read_hand_over({.workspace = work}, {}, paths);
+  ASSERT_TRUE(elsewhere) << elsewhere.error().message;
+  EXPECT_EQ(elsewhere->cwd, here);
+  EXPECT_EQ(elsewhere->workspace_root, work);
+  EXPECT_EQ(elsewhere->config.scope.allow, std::vector{write_rule(work)});
+}
+
 // ---- The state
 
 TEST_F(Startup, AFreshPodHasNewIds) {
@@ -64,6 +94,7 @@ TEST_F(Startup, AFreshPodHasNewIds) {
   EXPECT_FALSE(state->parent);
 }
 
+// Case 142.
 TEST_F(Startup, AContinuedPodKeepsWhatItIs) {
   HandOver plain = hand_over();
   plain.config.model = {};
@@ -147,7 +178,7 @@ TEST_F(Startup, TheLatestSightOfEachFileCounts) {
 
 class LastReport : public Startup {
  protected:
-  static std::string line(wire::LogRecord record) { return wire::encode_log_entry({1, std::move(record)}); }
+  static std::string line(wire::LogRecord record, int64_t ts = 1) { return wire::encode_log_entry({ts, std::move(record)}); }
   static std::string said(std::string text) { return line(wire::AssistantItem{wire::assistant_message(std::move(text))}); }
   static std::string ended(std::string result, std::optional<uint64_t> report) { return line(wire::RunCompleted{false, std::move(result), report}); }
   static std::string begun() { return line(wire::Invoke{"user_send", true}); }
@@ -163,6 +194,13 @@ TEST_F(LastReport, IsSentAgainUnderItsNumber) {
   EXPECT_EQ(mail->from_pod_id, "old-id");
   EXPECT_EQ(mail->from_instance_id, "now");
   EXPECT_EQ(*mail->event, wire::PodEvent(wire::TurnEnded{"kid", "the answer", 0}));
+}
+
+TEST_F(LastReport, IsTheLastInTheLogAlsoWhenTheClockWasSetBack) {
+  auto mail = report({line(wire::Invoke{"user_send", true}, 900), line(wire::RunCompleted{false, "finished", 3}, 901),
+                      line(wire::Invoke{"user_send", true}, 7), line(wire::RunCompleted{false, "limit_reached", 4}, 8)});
+  ASSERT_TRUE(mail);
+  EXPECT_EQ(mail->seq, 4u);
 }
 
 TEST_F(LastReport, HasNoAnswerOfAnEarlierRun) {

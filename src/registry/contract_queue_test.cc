@@ -83,6 +83,21 @@ TEST_P(RegistryContract, QueueFirstComeFirstServed) {
   EXPECT_EQ(waits_for(*registry_, pod("c", {write_rule("/w")}), second), "");
 }
 
+TEST_P(RegistryContract, QueueTheOrderIsThatOfComingAlsoWhenTheClockIsSetBack) {
+  auto since = [](std::string const& name, int64_t ms) {
+    Allocation row = pod(name, {write_rule("/w")});
+    row.since_ms = ms;
+    return row;
+  };
+  add(since("a", 3000));
+  Bell first(directory_ / "b.bell"), second(directory_ / "c.bell");
+  EXPECT_EQ(waits_for(*registry_, since("b", 2000), first), "a");
+  EXPECT_EQ(waits_for(*registry_, since("c", 1000), second), "a");
+  release("a");
+  EXPECT_EQ(waits_for(*registry_, since("c", 1000), second), "b");
+  EXPECT_EQ(waits_for(*registry_, since("b", 2000), first), "");
+}
+
 TEST_P(RegistryContract, QueueDisjointPathsWaitForNobody) {
   add(pod("a", {write_rule("/w")}));
   Bell first(directory_ / "b.bell"), second(directory_ / "c.bell");

@@ -210,5 +210,32 @@ TEST_P(RegistryContract, ALateReleaseOfAnOldInstanceLeavesItsSuccessor) {
   EXPECT_EQ(get("a"), next);
 }
 
+TEST_P(RegistryContract, ANameThatIsUsedAgainMeansTheNewPodAlone) {
+  add(pod("s", {write_rule("/w")}));
+  Allocation old = child("s", "x", {write_rule("/w/x")});
+  spawn(old);
+  spawn(child("x", "kid", {write_rule("/w/x/kid")}));
+  die("x");
+  Allocation next = child("s", "x", {write_rule("/w/y")});
+  next.pod_id = "next-id";
+  next.instance_id = "next-1";
+  ASSERT_TRUE(delegate(next));
+  EXPECT_TRUE(failed(registry_->adopt("x-id", "x-1", 7, "seg"), Code::NotFound, {}));
+  EXPECT_TRUE(failed(registry_->adopt("next-id", "x-1", 7, "seg"), Code::NotFound, {}));
+  EXPECT_EQ(get("x"), next);
+  ASSERT_TRUE(registry_->adopt("next-id", "next-1", 8, "own"));
+  Allocation live = get("x");
+  for (auto const& [pod_id, instance_id] : {std::pair("x-id", "x-1"), std::pair("next-id", "x-1"), std::pair("x-id", "next-1")}) {
+    EXPECT_TRUE(failed(registry_->release(pod_id, instance_id), Code::NotFound, {}));
+    EXPECT_TRUE(failed(registry_->update_segment(pod_id, instance_id, "seg"), Code::NotFound, {}));
+  }
+  ASSERT_TRUE(registry_->leave_queue("x-id"));
+  EXPECT_EQ(get("x"), live);
+  EXPECT_EQ(parent("kid"), "s") << "the children of the old one are not the new one's";
+  EXPECT_TRUE(registry_->children("next-id")->empty());
+  EXPECT_EQ(lent("s"), (Rules{write_rule("/w/x/kid"), write_rule("/w/y")}));
+  EXPECT_TRUE(failed(delegate(child("x", "late", {write_rule("/w/y/z")})), Code::NotFound, {"x-id"})) << "a late spawn of the old one";
+}
+
 }  // namespace
 }  // namespace insomnia::registry

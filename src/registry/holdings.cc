@@ -203,7 +203,8 @@ Result<void> Holdings::write(std::vector<Holding> const& held) const {
     auto written = io::replace_file(files_[i], text);
     if (written) continue;
     if (i == 0) return std::unexpected(std::move(written).error().with_context("note what the Pod holds"));
-    log::warn(written.error().message);
+    // A folder that has vanished is restored by its Pod, and the file with it.
+    if (written.error().code != Code::NotFound) log::warn(written.error().message);
   }
   return {};
 }

@@ -33,9 +33,7 @@ class SqliteRegistry final : public Registry {
 
   Result<void> register_pod(Allocation const& row) override {
     TRY(check_row(row));
-    bool again = false;
-    return change(Request{row, std::nullopt}, [&](AllocationTable& table) -> Result<void> {
-      if (std::exchange(again, true)) TRY(take_back(table, row));
+    return grant(Request{row, std::nullopt}, [&](AllocationTable& table) -> Result<void> {
       TRY(grant_registration(table, row, {liveness_, ""}));
       return {};
     });
@@ -44,9 +42,7 @@ class SqliteRegistry final : public Registry {
   Result<void> delegate(Allocation const& row, std::optional<scope::ScopeConfig> const& delegation,
                         Limits const& limits) override {
     TRY(check_row(row));
-    bool again = false;
-    return change(Request{row, limits}, [&](AllocationTable& table) -> Result<void> {
-      if (std::exchange(again, true)) TRY(take_back(table, row));
+    return grant(Request{row, limits}, [&](AllocationTable& table) -> Result<void> {
       TRY(grant_delegation(table, row, delegation, limits, {liveness_, ""}));
       return {};
     });
@@ -57,9 +53,7 @@ class SqliteRegistry final : public Registry {
     TRY(check_row(row));
     if (bell.empty()) return fail(Code::InvalidArgument, "a request that waits needs a bell");
     std::optional<Blocker> blocker;
-    bool again = false;
-    auto outcome = change(Request{row, limits}, [&](AllocationTable& table) -> Result<void> {
-      if (std::exchange(again, true)) TRY(take_back(table, row));
+    auto outcome = grant(Request{row, limits}, [&](AllocationTable& table) -> Result<void> {
       Waiting waiting{liveness_, bell};
       blocker = row.state == AllocationState::Live ? TRY(grant_registration(table, row, waiting))
                                                    : TRY(grant_delegation(table, row, delegation, limits, waiting));
@@ -215,6 +209,21 @@ class SqliteRegistry final : public Registry {
     if (auto row = table.by_pid(*pid); row && *row) error.message += ", Pod '" + (*row)->pod.pod_name + "'";
     error.message += ")";
     return error;
+  }
+
+  /// A change that adds a row. When the file that it was made in was lost at that moment, it is decided anew
+  /// in the next one, and what that has of it already does not count.
+  template <class Change>
+  Result<void> grant(Request const& request, Change decide) {
+    int attempts = 0;
+    auto outcome = change(request, [&](AllocationTable& table) -> Result<void> {
+      if (++attempts > 1) TRY(take_back(table, request.row));
+      return decide(table);
+    });
+    if (!outcome && attempts > 1) {
+      (void)change(std::nullopt, [&](AllocationTable& table) { return take_back(table, request.row); });
+    }
+    return outcome;
   }
 
   /// One write transaction. The dead that could decide about `request` are looked for before it, so that the lock

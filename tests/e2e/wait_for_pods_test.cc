@@ -49,12 +49,13 @@ class WaitForPods : public E2e {
 };
 
 TEST_F(WaitForPods, AllAreWaitedForAndEachEndIsToldOnce) {
-  answer_task(server, "PARENT", {tool_reply(spawn_both()), tool_reply({{"w1", "WaitForPods", "{}"}}), text_reply("Both are done.")});
+  answer_task(server, "PARENT", {tool_reply(spawn_both()), waits({{"w1", "WaitForPods", "{}"}}), text_reply("Both are done.")});
   answer_task(server, "ANN", {late("ann has it", "ann")});
   answer_task(server, "BOB", {late("bob has it", "bob")});
   auto run = home.start({"run", "PARENT", "--name", "boss"});
   ASSERT_TRUE(server.wait_for_gate("ann", kPatienceMs)) << run->err();
   ASSERT_TRUE(server.wait_for_gate("bob", kPatienceMs)) << run->err();
+  ASSERT_TRUE(client_of_waiting_boss());
   server.open_gate("ann");
   server.open_gate("bob");
   ASSERT_TRUE(ended_with(0, *run));
@@ -69,12 +70,15 @@ TEST_F(WaitForPods, AllAreWaitedForAndEachEndIsToldOnce) {
 }
 
 TEST_F(WaitForPods, AnyComesBackWithTheFirst) {
-  answer_task(server, "PARENT", {tool_reply(spawn_both()), tool_reply({{"w1", "WaitForPods", R"({"mode":"any"})"}}),
+  answer_task(server, "PARENT", {tool_reply(spawn_both()), waits({{"w1", "WaitForPods", R"({"mode":"any"})"}}),
                                  gated(tool_reply({{"w2", "WaitForPods", R"({"names":["ann"]})"}}), "bob is known"), text_reply("One after the other.")});
   answer_task(server, "ANN", {late("ann has it", "ann")});
-  answer_task(server, "BOB", {text_reply("bob has it")});
+  answer_task(server, "BOB", {late("bob has it", "bob")});
   auto run = home.start({"run", "PARENT", "--name", "boss"});
   ASSERT_TRUE(server.wait_for_gate("ann", kPatienceMs)) << run->err();
+  ASSERT_TRUE(server.wait_for_gate("bob", kPatienceMs)) << run->err();
+  ASSERT_TRUE(client_of_waiting_boss());
+  server.open_gate("bob");
   ASSERT_TRUE(server.wait_for_gate("bob is known", kPatienceMs)) << run->err();
   server.open_gate("ann");
   server.open_gate("bob is known");
@@ -82,7 +86,8 @@ TEST_F(WaitForPods, AnyComesBackWithTheFirst) {
   auto parent = last_conversation(server, "PARENT");
   EXPECT_TRUE(has(parent.result("w1"), "`bob`: idle"));
   EXPECT_TRUE(has(parent.result("w1"), "still at work: `ann`"));
-  EXPECT_TRUE(has(parent.result("w2"), "`ann`: idle, work done"));
+  EXPECT_TRUE(has(parent.result("w2"), "1 of 1"));
+  EXPECT_TRUE(has(parent.result("w2"), "`ann`: idle"));
 }
 
 TEST_F(WaitForPods, ACrashEndsTheWait) {
