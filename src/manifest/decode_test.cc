@@ -386,6 +386,7 @@ TEST(ManifestJson, NullCountsAsAbsentAndWholeFloatsAsIntegers) {
   EXPECT_NE(json_error_of(R"({"worker":{"max_tokens":1.5}})").find("must be an integer"), std::string::npos);
 }
 
+// Case 25, 29.
 TEST(ManifestJson, OldConfigWithoutDelegationScopeHasNone) {
   auto config = parse_json(
       R"({"pod":{"name":"p"},"scope":{"allow":[{"target":"/w","permission":"write"}],"deny":[]}})");

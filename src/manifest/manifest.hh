@@ -237,6 +237,8 @@ Config merge(Config lower, Config const& upper);
 Config builtin_defaults();
 /// Joins relative paths to `base`, which is absolute.
 Config resolve_paths(Config config, std::string const& base);
+/// What memory, when it is on, keeps general tools from writing: its folders below `workspace_root`, or below its own root.
+std::vector<scope::ScopeRule> memory_denies(Config const& config, std::string const& workspace_root);
 /// Checks what must be there and absolute: `missing required field: …`, `path must be absolute (…): …`.
 Result<Manifest> resolve(Config config, bool require_scope = false);
 

@@ -34,6 +34,7 @@ TEST(Merge, EmptyLayerChangesNothing) {
   EXPECT_EQ(merge(Config{}, config), config);
 }
 
+// Case 26.
 TEST(Merge, ScopeAccumulatesLowerFirst) {
   Config config =
       merged("scope.allow=[{target='/a',permission='read'}]\nscope.deny=[{target='/x',permission='write'}]",

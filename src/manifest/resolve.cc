@@ -77,6 +77,12 @@ Config resolve_paths(Config config, std::string const& base) {
   return config;
 }
 
+std::vector<scope::ScopeRule> memory_denies(Config const& config, std::string const& workspace_root) {
+  if (!config.memory) return {};
+  std::string base = config.memory->workspace_root.value_or(workspace_root) + "/.insomnia/";
+  return {{base + "memory", scope::Permission::Write, true}, {base + "knowledge", scope::Permission::Write, true}};
+}
+
 Result<Manifest> resolve(Config config, bool require_scope) {
   if (!config.pod_name) return missing("pod.name", "set `name` in [pod], or give --pod NAME");
   TRY(check_pod_name(*config.pod_name));

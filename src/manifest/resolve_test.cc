@@ -16,6 +16,7 @@ std::string error_of(std::string_view toml, bool require_scope = false) {
   return manifest ? "no error" : manifest.error().message;
 }
 
+// Case 27.
 TEST(ResolvePaths, JoinsEveryRelativePath) {
   Config config = resolve_paths(parsed(R"(
 [pod]
@@ -58,6 +59,7 @@ read = ["opt"]
   EXPECT_EQ(resolve_paths(config, "/other"), config) << "absolute paths are left alone";
 }
 
+// Case 28.
 TEST(Resolve, NamesWhatIsMissing) {
   EXPECT_TRUE(error_of("").starts_with("missing required field: pod.name"));
   EXPECT_TRUE(error_of("pod.name='p'", true).starts_with("missing required field: scope.allow"));
@@ -71,6 +73,7 @@ TEST(Resolve, PodNameIsChecked) {
   EXPECT_NE(error_of("pod.name=''").find("invalid Pod name"), std::string::npos);
 }
 
+// Case 27.
 TEST(Resolve, LingeringRelativePathsNameTheField) {
   struct Case {
     char const* toml;
@@ -109,6 +112,15 @@ TEST(Resolve, ChecksGoInOrder) {
                   .starts_with("missing required field: scope.allow"));
   EXPECT_TRUE(error_of("pod.name='p'\nskills.directories=['s']\n[permissions]")
                   .starts_with("missing required field: permissions"));
+}
+
+// Case 30.
+TEST(MemoryDenies, AreItsTwoFoldersForWritingAndNothingElse) {
+  using Rules = std::vector<scope::ScopeRule>;
+  EXPECT_EQ(memory_denies(parsed("[memory]"), "/ws"), (Rules{{"/ws/.insomnia/memory", scope::Permission::Write, true},
+                                                            {"/ws/.insomnia/knowledge", scope::Permission::Write, true}}));
+  EXPECT_EQ(memory_denies(parsed("memory.workspace_root='/other'"), "/ws").at(0).target, "/other/.insomnia/memory");
+  EXPECT_EQ(memory_denies(parsed(""), "/ws"), Rules{});
 }
 
 TEST(Resolve, KeepsTheConfig) {

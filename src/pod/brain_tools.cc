@@ -288,13 +288,13 @@ void Brain::take_mail(Mail const& mail) {
 }
 
 void Brain::take_child_event(wire::PodEvent const& event, wire::MailRef mail, uint64_t taken) {
+  auto const* interrupted = std::get_if<wire::Interrupted>(&event);
+  bool paused = interrupted != nullptr && interrupted->paused;
+  waits_.heard(mail.sender, event);
   if (auto const* child = children_.find_by_id(mail.sender)) {
     auto const* ended = std::get_if<wire::TurnEnded>(&event);
-    auto const* interrupted = std::get_if<wire::Interrupted>(&event);
-    bool paused = interrupted != nullptr && interrupted->paused;
     // A message that crossed this end on its way starts a further run, whose end comes as well.
     bool more_comes = taken < child->mail_awaited || (ended != nullptr && ended->pending_children > 0);
-    waits_.heard(mail.sender, event);
     children_.set_shown_state(mail.sender, paused ? "paused" : "idle");
     if (paused || !more_comes) children_.set_work_open(mail.sender, false);
   }
@@ -305,7 +305,8 @@ void Brain::take_child_event(wire::PodEvent const& event, wire::MailRef mail, ui
   }
   std::string line = wire::render_pod_event(event);
   auto body = prompts_.render("notify_wrapper", {{"message", line}});
-  notice({.kind = "pod_event", .body = body ? *body : line, .event = event}, std::move(mail), "pod_event", work_open_ || engine_.delegated());
+  bool of_the_parents_work = work_open_ || engine_.delegated() || (recovering_ && !paused);
+  notice({.kind = "pod_event", .body = body ? *body : line, .event = event}, std::move(mail), "pod_event", of_the_parents_work);
 }
 
 void Brain::notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated) {

@@ -27,6 +27,13 @@ std::string stderr_tail(Paths const& paths, std::string const& name) {
   return std::string(text::trim(text::suffix(text::to_utf8(*bytes), kStderrTail)));
 }
 
+/// Of a child whose process an earlier instance of this Pod started, so that there is no exit status: whether it ended without a word.
+bool ended_without_a_word(Paths const& paths, ChildRecord const& child) {
+  auto state = read_pod_state(paths, child.pod_name);
+  if (state && *state && (*state)->pod_id != child.pod_id) return false;  // the name is another's by now, and so is all that lies there
+  return io::exists(paths.pod_runtime_dir(child.pod_name) + "/status.json");  // one that ended in good order has tidied up
+}
+
 }  // namespace
 
 Children::Children(PodCore& core, Host host)
@@ -253,8 +260,7 @@ void Children::finish_end(std::string const& pod_id, std::optional<loop::ExitSta
         if (released.children) take_over(*released.children);
         if (released.all) grandchildren_.child_ended(record, *released.all);
         host_.scope_changed();
-        // A process that an earlier instance started leaves no exit status, but one that ended in good order has tidied up.
-        bool failed = status ? !status->ok() : io::exists(core_.paths.pod_runtime_dir(record.pod_name) + "/status.json");
+        bool failed = status ? !status->ok() : ended_without_a_word(core_.paths, record);
         bool crashed = failed && !child->stop_expected && record.state != "starting";
         broadcast_state(record, crashed ? "crashed" : "stopped");
         // One that was told to end is not brought back by a restore, also when it had to be killed.

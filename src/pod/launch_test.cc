@@ -49,6 +49,13 @@ class LaunchTest : public SpawnerTest {
   Code code = Code::Internal;
 };
 
+// Case 150: whatever the executable is called, it is told to be a Pod.
+TEST_F(LaunchTest, TheRuntimeIsThisExecutableAsPod) {
+  RuntimeCommand self = RuntimeCommand::self();
+  EXPECT_EQ(self.program, *io::real_path("/proc/self/exe"));
+  EXPECT_EQ(self.prefix_args, std::vector<std::string>{"pod"});
+}
+
 TEST_F(LaunchTest, AReadyPodIsHandedOverAliveWithItsIds) {
   reserve();
   auto result = launch("pod");
@@ -108,6 +115,8 @@ TEST_F(LaunchTest, WhoIsNotReadyInTimeIsKilled) {
   EXPECT_EQ(code, Code::Timeout);
   EXPECT_HAS(text, "socket did not appear");
   EXPECT_HAS(text, "50 ms");
+  siginfo_t info{};
+  EXPECT_EQ(::waitid(P_ALL, 0, &info, WEXITED | WNOHANG), -1) << "dead and reaped";
 }
 
 TEST_F(LaunchTest, WhoClosesThePipeAndStaysIsKilled) {

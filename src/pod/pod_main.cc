@@ -19,6 +19,7 @@
 #include "loop/signals.hh"
 #include "pod/brain.hh"
 #include "pod/census.hh"
+#include "pod/mailbox.hh"
 #include "pod/pod_tools.hh"
 #include "pod/runtime_dir.hh"
 #include "pod/runtime_keeper.hh"
@@ -105,6 +106,11 @@ Result<void> PodProcess::take_identity() {
   if (!stored && options_.require_pod_state) return fail(Code::NotFound, "pod state missing: there is no stored Pod named `" + name + "`");
   resume_ = stored && stored->resume;
   state_ = TRY(initial_state(hand_over_, stored, environment_, paths_, clock_));
+  if (!stored || stored->pod_id != state_.pod_id) {
+    // The numbers of letters begin anew for this Pod, and with them the names of their files: letters for an earlier Pod of its name go before
+    // anybody can write to it.
+    if (auto swept = scan_inbox(paths_, name, state_.pod_id); !swept) log::warn(swept.error().message);
+  }
   if (::chdir(state_.cwd.c_str()) != 0) return fail_errno("enter the working directory " + state_.cwd, errno);
   session_ = TRY(load_session(paths_, state_));
   return {};
@@ -200,6 +206,7 @@ Result<void> PodProcess::start_brain() {
   std::string spill_dir = runtime_dir + "/bash-output";
   TRY(io::make_directories(spill_dir));
   own = TRY(own.with_added_allow_rules({{spill_dir, scope::Permission::Read, true}}));
+  own = TRY(own.with_added_deny_rules(manifest::memory_denies(manifest.config, state_.workspace_root)));
   core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own, std::move(table), std::move(workers_));
   // Synced beside what follows; the log thread keeps its order, so the state is on disk before the first message is confirmed.
   core_->persist([this](Result<void> written) {

@@ -10,7 +10,7 @@
 
 #include "base/io.hh"
 #include "base/unique_fd.hh"
-#include "registry/liveness.hh"
+#include "pod/census.hh"
 
 namespace insomnia::pod {
 namespace {
@@ -109,8 +109,8 @@ struct ScopeWait::Impl {
   void watch_blocker() {
     process_watcher.reset();
     auto lives = [&]() -> pid_t {
-      auto holder = registry::lock_holder(paths.pod_lock(blocker->lock_name));
-      return holder && *holder && (*holder)->instance_id == blocker->lock_instance ? (*holder)->pid : 0;
+      auto holder = pod_holder(paths, blocker->lock_name, blocker->lock_instance);
+      return holder && *holder ? (*holder)->pid : 0;
     };
     pid_t pid = lives();
     if (pid > 0) process.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));

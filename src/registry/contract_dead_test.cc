@@ -1,7 +1,7 @@
 #include "registry/contract_test.hh"
 
-// The contract of Registry, third part: the dead decide nothing. The table is large, so that they are not found by
-// chance.
+// The contract of Registry, third part: the dead decide nothing. The table is large, so that they are not
+// found by chance.
 namespace insomnia::registry {
 namespace {
 
@@ -34,8 +34,8 @@ TEST_P(DeadContract, InPlaceOfADeadChildItsChildrenCount) {
   spawn(child("c", "d2", {read_rule("/w")}));
   die("c");
   Limits two{.max_children = 2}, three{.max_children = 3};
-  EXPECT_TRUE(failed(registry_->delegate(child("r", "e", {read_rule("/w")}), std::nullopt, two), Code::LimitReached,
-                     {"max_children is 2"}));
+  EXPECT_TRUE(failed(registry_->delegate(child("r", "e", {read_rule("/w")}), std::nullopt, two),
+                     Code::LimitReached, {"max_children is 2"}));
   EXPECT_TRUE(registry_->delegate(child("r", "e", {read_rule("/w")}), std::nullopt, three));
 }
 
@@ -70,19 +70,19 @@ TEST_P(DeadContract, ADeadHolderIsNotInTheWay) {
 TEST_P(DeadContract, TheLimitOfAllCountsTheLivingOnly) {
   add(pod("r", {write_rule("/w")}));
   Limits limits{.max_live_pods = 301};
-  EXPECT_TRUE(failed(registry_->delegate(child("r", "c", {read_rule("/w")}), std::nullopt, limits), Code::LimitReached,
-                     {"max_live_pods is 301"}));
+  EXPECT_TRUE(failed(registry_->delegate(child("r", "c", {read_rule("/w")}), std::nullopt, limits),
+                     Code::LimitReached, {"max_live_pods is 301"}));
   die("other17");
   EXPECT_TRUE(registry_->delegate(child("r", "c", {read_rule("/w")}), std::nullopt, limits));
   EXPECT_EQ(names().size(), 301u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Sqlite, DeadContract,
-                         testing::Values(Implementation{"Sqlite",
-                                                        [](std::string const& directory, Liveness liveness) {
-                                                          return *open_sqlite_registry(directory + "/registry.db",
-                                                                                       std::move(liveness));
-                                                        }}),
+                         testing::Values(Implementation{
+                             "Sqlite",
+                             [](std::string const& directory, Liveness liveness) {
+                               return *open_sqlite_registry(directory + "/registry.db", std::move(liveness));
+                             }}),
                          [](auto const& info) { return info.param.name; });
 
 }  // namespace

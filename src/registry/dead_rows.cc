@@ -80,8 +80,8 @@ class Search {
 
 }  // namespace
 
-Result<std::vector<Row>> find_dead_rows(AllocationTable& table, Liveness const& liveness, Allocation const& claim,
-                                        std::optional<Limits> const& limits) {
+Result<std::vector<Row>> find_dead_rows(AllocationTable& table, Liveness const& liveness,
+                                        Allocation const& claim, std::optional<Limits> const& limits) {
   Search search(table, liveness);
   if (limits && TRY(table.count()) >= limits->max_live_pods) {
     auto rows = TRY(table.all());

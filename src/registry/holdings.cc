@@ -90,7 +90,8 @@ std::string take_bytes(json::Reader& reader, std::string_view key) {
 
 bool one_of(json::Reader& reader, std::string_view key, std::string_view yes, std::string_view no) {
   std::string value = reader.string(key);
-  if (value != yes && value != no) reader.reject(key, "must be " + std::string(yes) + " or " + std::string(no));
+  if (value != yes && value != no)
+    reader.reject(key, "must be " + std::string(yes) + " or " + std::string(no));
   return value == yes;
 }
 
@@ -164,7 +165,8 @@ Result<std::vector<Holding>> read_holdings(std::string const& path, std::string 
   if (!text) return std::unexpected(std::move(text).error());
   auto held = decode_holdings(*text, instance_id);
   if (held) return held;
-  return fail(Code::Corrupt, "what a Pod holds cannot be read from " + path + " (" + held.error().message + ")");
+  return fail(Code::Corrupt,
+              "what a Pod holds cannot be read from " + path + " (" + held.error().message + ")");
 }
 
 Result<void> Holdings::add(Holding const& holding) {
@@ -187,7 +189,8 @@ void Holdings::remove(std::string const& pod_id, std::string const& instance_id)
 }
 
 Result<void> Holdings::restore() {
-  bool complete = std::all_of(files_.begin(), files_.end(), [](std::string const& file) { return io::exists(file); });
+  bool complete =
+      std::all_of(files_.begin(), files_.end(), [](std::string const& file) { return io::exists(file); });
   if (complete || held_.empty()) return {};
   return write(held_);
 }

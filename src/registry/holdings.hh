@@ -10,8 +10,8 @@
 namespace insomnia::registry {
 
 /// What one instance holds (its own row, the reservations that it has made), in files beside its locks, from
-/// which a registry that was lost is made anew. The registry tells it of every grant (SqliteOptions). Used by the
-/// thread that uses the registry. Format: doc/registry.md.
+/// which a registry that was lost is made anew. The registry tells it of every grant (SqliteOptions). Used by
+/// the thread that uses the registry. Format: doc/registry.md.
 class Holdings {
  public:
   /// The first file counts; the others are written when that is possible.

@@ -20,7 +20,8 @@ class HoldingsTest : public testing::Test {
 };
 
 Holding holding(std::string const& name) {
-  Holding result{pod(name, {write_rule("/w/" + name), read_rule("/r", false)}, {write_rule("/w/no")}), {"p-id", "g-id"}};
+  Holding result{pod(name, {write_rule("/w/" + name), read_rule("/r", false)}, {write_rule("/w/no")}),
+                 {"p-id", "g-id"}};
   result.row.segment_id = "seg-" + name;
   return result;
 }
@@ -39,7 +40,7 @@ TEST_F(HoldingsTest, AllOfARowIsKept) {
   ASSERT_TRUE(holdings_.add(full));
   EXPECT_EQ(read_holdings(first(), "a-1").value(), std::vector<Holding>{full});
   EXPECT_EQ(io::read_file(first()).value(), io::read_file(second()).value());
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(::stat(first().c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 }

@@ -21,9 +21,10 @@ Result<void> put_back(AllocationTable& table, std::vector<Holding> const& living
   Parents parents;
   for (auto const& holding : living) parents[holding.row.pod_id] = "";
   for (auto const& holding : living) {
-    auto parent = std::find_if(holding.ancestors.begin(), holding.ancestors.end(), [&](std::string const& id) {
-      return parents.contains(id) && !is_below(parents, id, holding.row.pod_id);
-    });
+    auto parent =
+        std::find_if(holding.ancestors.begin(), holding.ancestors.end(), [&](std::string const& id) {
+          return parents.contains(id) && !is_below(parents, id, holding.row.pod_id);
+        });
     if (parent != holding.ancestors.end()) parents[holding.row.pod_id] = *parent;
   }
   for (auto const& holding : living) {
@@ -31,8 +32,9 @@ Result<void> put_back(AllocationTable& table, std::vector<Holding> const& living
     auto other = TRY(table.by_name(pod.pod_name));
     if (!other) other = TRY(table.by_pod_id(pod.pod_id));
     if (other) {
-      return fail(Code::Unavailable, "the pod registry cannot be made anew: Pods " + other->pod.pod_id + " and " +
-                                         pod.pod_id + " both live as '" + pod.pod_name + "'; stop one of them");
+      return fail(Code::Unavailable, "the pod registry cannot be made anew: Pods " + other->pod.pod_id +
+                                         " and " + pod.pod_id + " both live as '" + pod.pod_name +
+                                         "'; stop one of them");
     }
     Holding free = holding;
     if (TRY(table.by_segment(pod.segment_id))) free.row.segment_id.clear();

@@ -2,7 +2,8 @@
 
 #include "registry/contract_test.hh"
 
-// A registry that was lost is made anew of what the living hold; a grant that falls into that moment counts once.
+// A registry that was lost is made anew of what the living hold; a grant that falls into that moment counts
+// once.
 namespace insomnia::registry {
 namespace {
 
@@ -76,7 +77,8 @@ TEST_F(Rebuild, TheNewFileHasTheRowsOfTheLiving) {
   lose();
   EXPECT_EQ(registry->list().value(), before) << "also what is reserved";
   EXPECT_EQ(registry->lent("a-id").value(), Rules{write_rule("/w/b")});
-  EXPECT_TRUE(failed(registry->register_pod(pod("thief", {write_rule("/w/b/c/x")})), Code::Conflict, {"'c'", "starting"}));
+  EXPECT_TRUE(failed(registry->register_pod(pod("thief", {write_rule("/w/b/c/x")})), Code::Conflict,
+                     {"'c'", "starting"}));
   EXPECT_TRUE(failed(registry->register_pod(pod("b", {read_rule("/")})), Code::AlreadyExists, {"'b'"}));
   Allocation same = pod("same", {read_rule("/")});
   same.segment_id = "segment";
@@ -101,7 +103,8 @@ TEST_F(Rebuild, OfTheAncestorsTheNearestThatLivesIsTheParent) {
 }
 
 TEST_F(Rebuild, FilesThatNameEachOtherAsAncestorsEndNowhere) {
-  memory_.held = {{pod("a", {}), {"b-id", "c-id"}}, {pod("b", {}), {"a-id"}}, {pod("c", {}), {"c-id", "b-id"}}};
+  memory_.held = {
+      {pod("a", {}), {"b-id", "c-id"}}, {pod("b", {}), {"a-id"}}, {pod("c", {}), {"c-id", "b-id"}}};
   auto registry = open();
   EXPECT_EQ(registry->list()->size(), 3u);
   EXPECT_EQ(registry->lent("a-id").value(), Rules{});
@@ -109,7 +112,9 @@ TEST_F(Rebuild, FilesThatNameEachOtherAsAncestorsEndNowhere) {
 
 TEST_F(Rebuild, WithoutACensusNothingIsMade) {
   SqliteOptions options = memory_.options();
-  options.census = []() -> Result<std::vector<Holding>> { return fail(Code::Unavailable, "Pod `x` says nothing"); };
+  options.census = []() -> Result<std::vector<Holding>> {
+    return fail(Code::Unavailable, "Pod `x` says nothing");
+  };
   auto refused = open_sqlite_registry(file(), instances_.liveness(), options);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::Unavailable);
@@ -134,7 +139,8 @@ TEST_F(Rebuild, EveryGrantIsToldAndEveryRelease) {
   ASSERT_TRUE(registry->update_segment("a-id", "a-1", "next"));
   ASSERT_TRUE(registry->release("b-id", "b-1"));
   ASSERT_FALSE(registry->register_pod(pod("c", {write_rule("/w")})));
-  EXPECT_EQ(memory_.told, (std::vector<std::string>{"granted a", "granted b", "granted b", "granted a", "withdrawn b-id"}));
+  EXPECT_EQ(memory_.told,
+            (std::vector<std::string>{"granted a", "granted b", "granted b", "granted a", "withdrawn b-id"}));
   ASSERT_EQ(memory_.held.size(), 1u);
   EXPECT_EQ(memory_.held[0].row, registry->find("a").value().value());
 }
@@ -212,8 +218,10 @@ TEST_F(Rebuild, APartOfTheFilesIsNotEnough) {
     auto registry = open();
     add(*registry, pod("a", {write_rule("/w")}));
     ASSERT_EQ(::unlink((file() + missing).c_str()), 0);
-    EXPECT_TRUE(failed(open()->register_pod(pod("thief", {write_rule("/w")})), Code::Conflict, {"'a'"})) << missing;
-    EXPECT_TRUE(failed(registry->register_pod(pod("thief", {write_rule("/w")})), Code::Conflict, {"'a'"})) << missing;
+    EXPECT_TRUE(failed(open()->register_pod(pod("thief", {write_rule("/w")})), Code::Conflict, {"'a'"}))
+        << missing;
+    EXPECT_TRUE(failed(registry->register_pod(pod("thief", {write_rule("/w")})), Code::Conflict, {"'a'"}))
+        << missing;
     ASSERT_TRUE(registry->release("a-id", "a-1"));
   }
 }

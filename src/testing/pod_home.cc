@@ -120,6 +120,17 @@ std::vector<pid_t> PodHome::processes() const {
   return result;
 }
 
+bool wait_for_stop(pid_t pid) {
+  for (int64_t ms = 0; ms < kPatienceMs; ++ms) {
+    auto stat = io::read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
+    if (!stat) return false;
+    size_t end = stat->rfind(") ");
+    if (end != std::string::npos && (*stat)[end + 2] == 'T') return true;
+    ::poll(nullptr, 0, 1);
+  }
+  return false;
+}
+
 bool wait_for_death(pid_t pid, int64_t deadline_ms) {
   UniqueFd process = open_process(pid);
   return !process || wait_for_end(process, deadline_ms);

@@ -58,6 +58,9 @@ class PodHome {
   std::string work_;
 };
 
+/// Waits until the process stands still (SIGSTOP), as one does just after it has told of its fault point.
+bool wait_for_stop(pid_t pid);
+
 /// Waits until the process has ended (it may still be a zombie).
 bool wait_for_death(pid_t pid, int64_t deadline_ms = kPatienceMs);
 

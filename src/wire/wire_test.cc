@@ -81,6 +81,7 @@ TEST(Method, RefusalsSayWhatIsWrong) {
   }
 }
 
+// Case 25.
 TEST(Method, ScopeRuleIsRecursiveUnlessItSaysOtherwise) {
   auto event = decode_pod_event(
       R"({"kind":"scope_sub_delegated","parent_pod":"a","sub_pod":"b","sub_socket":"c","scope":[{"target":"/w","permission":"read"}]})");
@@ -95,6 +96,7 @@ TEST(Segments, FlattenConcatenatesWithoutSeparators) {
   EXPECT_EQ(flatten(text_segments("x")), "x");
 }
 
+// Case 120.
 TEST(PodEvents, OnlyNewsOfGrandchildrenAndUnknownKindsAreHiddenFromTheModel) {
   EXPECT_TRUE(is_agent_visible(TurnEnded{"k", {}, 0}));
   EXPECT_TRUE(is_agent_visible(Errored{"k", "m", {}}));
@@ -107,6 +109,7 @@ TEST(PodEvents, OnlyNewsOfGrandchildrenAndUnknownKindsAreHiddenFromTheModel) {
   EXPECT_FALSE(is_agent_visible(UnknownPodEvent{"x"}));
 }
 
+// Case 113.
 TEST(PodEvents, RenderedLinesNameTheirPods) {
   EXPECT_EQ(render_pod_event(TurnEnded{"kid", {}, 0}), "pod `kid` finished a turn");
   EXPECT_EQ(render_pod_event(TurnEnded{"kid", "42", 0}), "pod `kid` finished a turn\n\n42");

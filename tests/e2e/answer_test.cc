@@ -28,8 +28,8 @@ TEST_F(Answer, IsPrintedAndThePodIsGone) {
   EXPECT_EQ(conversation.task, "What is the answer?");
   EXPECT_TRUE(has(conversation.system, "oracle"));
   EXPECT_TRUE(has(conversation.system, home.work()));
-  EXPECT_EQ(conversation.tools, (std::vector<std::string>{"Bash", "Edit", "Glob", "Grep", "ListPods", "Read", "ReadPodOutput", "SendToPod",
-                                                          "SpawnPod", "StopPod", "TaskCreate", "TaskGet", "TaskList", "TaskUpdate", "Write"}));
+  EXPECT_EQ(conversation.tools, (std::vector<std::string>{"Bash", "Edit", "Glob", "Grep", "ListPods", "Read", "ReadPodOutput", "RestorePod", "SendToPod", "SpawnPod",
+                                                          "StopPod", "TaskCreate", "TaskGet", "TaskList", "TaskUpdate", "WaitForPods", "Write"}));
 }
 
 TEST_F(Answer, ComesAsEventsWithJson) {

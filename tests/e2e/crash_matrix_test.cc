@@ -1,4 +1,3 @@
-#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,7 +6,6 @@
 #include <map>
 #include <set>
 
-#include "base/io.hh"
 #include "e2e.hh"
 #include "testing/fifo.hh"
 
@@ -29,18 +27,6 @@ std::string name_of(::testing::TestParamInfo<Case> const& info) {
   }
   char const* killed[] = {"KillsItself", "KillsTheOther", "KillsAll"};
   return name + "_" + killed[static_cast<int>(info.param.victims)];
-}
-
-/// Waits until the process stands still; it says where it is just before.
-bool wait_for_stop(pid_t pid) {
-  for (int64_t ms = 0; ms < kPatienceMs; ++ms) {
-    auto stat = io::read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
-    if (!stat) return false;
-    size_t end = stat->rfind(") ");
-    if (end != std::string::npos && (*stat)[end + 2] == 'T') return true;
-    ::poll(nullptr, 0, 1);
-  }
-  return false;
 }
 
 /// `boss` spawns `kid` on a directory that does not exist yet; kid writes a file and reports; boss stops it and is done. The models cope with
@@ -113,7 +99,7 @@ TEST_P(CrashMatrix, NothingIsLostAndNothingIsLeft) {
   auto line = fifo.read_line(kPatienceMs);
   ASSERT_TRUE(line) << "the point was not reached\n" << run->out() << run->err();
   pid_t stopped = std::stoi(*line);
-  ASSERT_TRUE(wait_for_stop(stopped));
+  ASSERT_TRUE(testing::wait_for_stop(stopped));
   ::unlink(fifo.path().c_str());  // later processes pass
   std::string itself = GetParam().at.substr(0, GetParam().at.find(':'));
   std::string other = itself == "boss" ? "kid" : "boss";
@@ -135,7 +121,9 @@ TEST_P(CrashMatrix, NothingIsLostAndNothingIsLeft) {
       EXPECT_TRUE(has(home.run({"read", "boss"}).out, "All done.")) << restored.out << restored.err;
     }
     boss = home.pid_of("boss");
-    if (boss > 0) EXPECT_TRUE(testing::wait_for_death(boss)) << home.run({"logs", "boss"}).out;
+    if (boss > 0) {
+      EXPECT_TRUE(testing::wait_for_death(boss)) << home.run({"logs", "boss"}).out;
+    }
   } else {
     EXPECT_TRUE(ended_with(0, *run));
   }

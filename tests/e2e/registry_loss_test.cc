@@ -7,6 +7,7 @@
 #include <map>
 
 #include "e2e.hh"
+#include "testing/fifo.hh"
 
 namespace insomnia::e2e {
 namespace {
@@ -176,6 +177,32 @@ TEST_F(Registry, NoSecondRuntimeDirectoryWhileTheFirstHasVanished) {
   home.environment = own;
   expect_all_as_before();
   expect_normal_end();
+}
+
+TEST_F(Registry, VanishedDirectoryUnderAPodThatStartsIsRestoredBeforeItIsReady) {
+  for (auto const* point : {"start.handed_over", "start.registered"}) {
+    testing::Fifo fifo(home.file(std::string("fault-") + point));
+    home.environment.set("INSOMNIA_FAULT", std::string("starter:") + point);
+    home.environment.set("INSOMNIA_FAULT_FIFO", fifo.path());
+    auto run = home.start({"run", "ELSEWHERE", "--name", "starter"}, home.file("team"));
+    auto line = fifo.read_line(kPatienceMs);
+    ASSERT_TRUE(line) << run->err();
+    pid_t pid = std::stoi(*line);
+    ASSERT_TRUE(testing::wait_for_stop(pid));
+    home.environment.unset("INSOMNIA_FAULT");
+    ASSERT_NO_FATAL_FAILURE(remove_runtime_dir());
+    // It must not end a Pod, however early it comes.
+    ASSERT_EQ(::kill(pid, SIGUSR1), 0);
+    if (point == std::string("start.registered")) {
+      auto thief = start_thief("thief");
+      EXPECT_TRUE(ended_with(4, *thief));
+      EXPECT_TRUE(has(thief->err(), "Pod 'starter' holds"));
+    }
+    ASSERT_EQ(::kill(pid, SIGCONT), 0);
+    EXPECT_TRUE(ended_with(0, *run));
+    EXPECT_TRUE(has(run->out(), "Done elsewhere."));
+    EXPECT_TRUE(home.processes().empty());
+  }
 }
 
 TEST_F(Registry, ManyAtOnceFindItLostAndNoneGetsWhatIsHeld) {

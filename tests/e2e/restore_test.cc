@@ -65,7 +65,9 @@ class Restore : public E2e {
     EXPECT_TRUE(has(restored.out, "    grandkid  restored"));
     // The Pods of a `run` end when their work is done.
     for (auto const& name : {"boss", "kid", "grandkid"}) {
-      if (pid_t pid = home.pid_of(name); pid > 0) EXPECT_TRUE(testing::wait_for_death(pid)) << name;
+      pid_t pid = home.pid_of(name);
+      if (pid <= 0) continue;
+      EXPECT_TRUE(testing::wait_for_death(pid)) << name;
     }
     EXPECT_EQ(home.read("left/deep/second.txt"), "2");
     EXPECT_EQ(home.read("left/outside.txt"), "<no file>") << "no more scope than before";
