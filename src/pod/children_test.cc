@@ -22,7 +22,7 @@ TEST_F(ChildrenTest, StopGivesTheScopeBackAfterProvenDeath) {
   EXPECT_TRUE(stored().spawned_children.empty());
   ASSERT_EQ(stored().reclaimed_children.size(), 1u);
   EXPECT_EQ(stored().reclaimed_children[0].scope_delegated, std::vector{write_rule(work)});
-  EXPECT_TRUE(ends.empty()) << "an expected end wakes nobody (W29)";
+  EXPECT_TRUE(ends.empty()) << "an expected end wakes nobody";
   EXPECT_FALSE(call(&ChildTools::stop, R"({"name":"kid"})").is_error) << "stopping again is fine";
 }
 
@@ -34,7 +34,7 @@ TEST_F(ChildrenTest, AChildWhoseSocketIsGoneIsStoppedBySignals) {
   EXPECT_EQ(rows().size(), 1u);
 }
 
-// W13: a crash is told of with status and the scope comes back.
+// A crash is told of with status and the scope comes back.
 TEST_F(ChildrenTest, AKilledChildIsACrashAndItsScopeComesBack) {
   pid_t pid = start("kid", "pod", work);
   ::kill(pid, SIGKILL);
@@ -54,7 +54,7 @@ TEST_F(ChildrenTest, LettersOfAChildThatHasGoneAreStillTaken) {
   EXPECT_FALSE(children->may_report("", "kid"));
 }
 
-// W6: a grandchild that outlives the Pod between keeps what it holds.
+// A grandchild that outlives the Pod between keeps what it holds.
 TEST_F(ChildrenTest, AGrandchildThatIsLeftIsAChildAndKeepsItsScope) {
   std::string sub = directory.directory("work/sub");
   pid_t middle = start("middle", "pod", work);

@@ -51,7 +51,7 @@ TEST_F(GrandchildrenTest, AGrandchildIsKnownOnceAndToldOn) {
   EXPECT_TRUE(stored().spawned_children.at(1).grandchild);
 }
 
-// W28.
+// Removal goes up as addition does.
 TEST_F(GrandchildrenTest, ItsEndTakesItAwayAndIsToldOn) {
   take(kid, lent("leaf"));
   take(kid, returned("leaf"));
@@ -72,7 +72,7 @@ TEST_F(GrandchildrenTest, AChildSpeaksOnlyOfWhatIsBelowItself) {
   EXPECT_NE(children->find("leaf"), nullptr);
 }
 
-// W25.
+// News from anybody else would be believed, and acted on.
 TEST_F(GrandchildrenTest, OnlyTheLivingProcessOfTheChildMaySpeakForIt) {
   pid_t other = start("other", "pod", directory.directory("work/other"));
   EXPECT_NE(children->teller(kid, lent("leaf")), nullptr);

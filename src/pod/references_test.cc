@@ -8,7 +8,7 @@
 namespace insomnia::pod {
 namespace {
 
-/// Spec protocol-session 9.1 and 9.2.
+/// What `@path` in a message brings along, and what is offered for its completion.
 class References : public PodTest {
  protected:
   References() {

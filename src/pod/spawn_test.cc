@@ -58,7 +58,7 @@ TEST_F(SpawnTest, AGivenDirectoryIsUsedInItsCanonicalForm) {
   EXPECT_EQ(child_file("kid", "cwd"), sub + "\n");
 }
 
-// W3: canonical in row, record and the child's own view, however it was written.
+// R1: canonical in row, record and the child's own view, however it was written.
 TEST_F(SpawnTest, TargetsAreCanonicalEverywhere) {
   std::string sub = directory.directory("work/sub");
   std::string link = directory.link("work/link", sub);
@@ -111,7 +111,7 @@ TEST_F(SpawnTest, AChildThatNeverGetsReadyIsUndone) {
   }
 }
 
-// W18: ids are compared, not names.
+// Ids are compared, not names.
 TEST_F(SpawnTest, AStrangerThatGetsReadyIsKilledAndUndone) {
   restart("wrong-id");
   auto output = spawn(arguments("kid", "t", work));
@@ -376,7 +376,7 @@ TEST_F(SpawnRefusal, OfInputThatIsNoInput) {
   EXPECT_HAS(refused(arguments("kid", "  ", work)), "task must not be empty");
 }
 
-// R8, W4.
+// R8.
 TEST_F(SpawnRefusal, OfNamesThatAreNoNames) {
   for (auto* name : {"../x", "/abs", "", ".hidden", "registry.db", "a b"}) EXPECT_NE(refused(arguments(name, "t", work)), "") << name;
   EXPECT_HAS(refused(arguments("root", "t", work)), "cannot spawn itself");

@@ -82,6 +82,7 @@ TEST(ProfileSet, PathsAreNotItsEntries) {
   EXPECT_NE(entry.error().message.find("path selectors are not registry entries: ./x.lua"), std::string::npos);
 }
 
+// Case 90.
 TEST(ChildConfig, OmittedProfileIsTheDefault) {
   auto parent = spawner("scope.allow = [{target='/w',permission='write'}]\nworker.language = 'Klingon'");
   auto child =
@@ -95,6 +96,7 @@ TEST(ChildConfig, OmittedProfileIsTheDefault) {
   EXPECT_EQ(child->config.scope, (scope::ScopeConfig{{{"/w/part", Permission::Write, true}}, {}}));
 }
 
+// Case 91.
 TEST(ChildConfig, SourceQualifiedProfileReachesTheChild) {
   Config config = built(
       spawner("model.ref = 'parent/model'"),
@@ -107,6 +109,7 @@ TEST(ChildConfig, SourceQualifiedProfileReachesTheChild) {
   EXPECT_EQ(config.worker.max_tokens, 5u);
 }
 
+// Case 92.
 TEST(ChildConfig, InheritTakesTheReusableFields) {
   auto parent = spawner(R"(
 [model]
@@ -140,6 +143,7 @@ TEST(ChildConfig, InheritWorksWithoutAnyProfile) {
   EXPECT_EQ(built(spawner(), profiles({}), request("inherit")).pod_name, "child");
 }
 
+// Case 89.
 TEST(ChildConfig, TraceIsKeptWhenOnAndLeftOutWhenUnset) {
   EXPECT_EQ(built(spawner("session.record_event_trace = true"), profiles({}), request("inherit"))
                 .record_event_trace,
@@ -148,6 +152,7 @@ TEST(ChildConfig, TraceIsKeptWhenOnAndLeftOutWhenUnset) {
             std::string::npos);
 }
 
+// Case 87, 88.
 TEST(ChildConfig, InlineModelAndRefModelAreKept) {
   char const* inline_model =
       "[model]\nscheme='openai_chat'\nmodel_id='m'\nbase_url='http://h'\nauth={kind='api_key',file='/keys/"
@@ -167,6 +172,7 @@ TEST(ChildConfig, ProfileWithoutModelTakesTheSpawnersModel) {
   EXPECT_EQ(config.model.context_window, 1000u);
 }
 
+// Case 93.
 TEST(ChildConfig, InstructionReplacesOnlyTheInstruction) {
   auto set = profiles({{"user:a", "[worker]\ninstruction='$user/a'\nlanguage='fr'\n[model]\nref='p/m'"}});
   Config plain = built(spawner(), set, request("a"));
@@ -178,6 +184,7 @@ TEST(ChildConfig, InstructionReplacesOnlyTheInstruction) {
   EXPECT_EQ(with, plain);
 }
 
+// Case 94.
 TEST(ChildConfig, NoForeignScopeLeaksIn) {
   auto set = profiles({{"user:a",
                         "scope.allow=[{target='/etc',permission='write'}]\nscope.deny=[{target='/w/"
@@ -195,6 +202,7 @@ TEST(ChildConfig, BuildingResolvesNoPromptReference) {
   EXPECT_EQ(built(spawner(), profiles({}), wanted).worker.instruction, "$workspace/does/not/exist");
 }
 
+// Case 95.
 TEST(ChildConfig, UnknownProfileListsTheSelectors) {
   std::string error = error_of(builtin_profiles(), request("nonsense"));
   EXPECT_TRUE(error.starts_with("profile not found: nonsense")) << error;
@@ -203,6 +211,7 @@ TEST(ChildConfig, UnknownProfileListsTheSelectors) {
   EXPECT_TRUE(error_of(builtin_profiles(), request("project:x")).starts_with("profile not found: project:x"));
 }
 
+// Case 95.
 TEST(ChildConfig, AmbiguousNameListsTheCandidates) {
   std::string error = error_of(profiles({{"user:coder", ""}, {"project:coder", ""}}), request("coder"));
   EXPECT_NE(error.find("ambiguous"), std::string::npos) << error;
@@ -210,6 +219,7 @@ TEST(ChildConfig, AmbiguousNameListsTheCandidates) {
   EXPECT_NE(error.find("`project:coder`"), std::string::npos);
 }
 
+// Case 95.
 TEST(ChildConfig, NoDefaultAndDiagnosticAreTold) {
   ProfileSet set = profiles({{"user:coder", ""}, {"project:coder", ""}});
   set.diagnostic = "/w/.insomnia/profiles.toml:3:1: broken";

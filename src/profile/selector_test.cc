@@ -33,6 +33,7 @@ TEST(CliSelector, Forms) {
   EXPECT_EQ(parse_cli_selector("foo:bar"), named("foo:bar"));
 }
 
+// Case 97.
 TEST(SpawnSelector, Forms) {
   EXPECT_EQ(parse_spawn_selector(std::nullopt)->kind, Kind::Default);
   EXPECT_EQ(parse_spawn_selector("")->kind, Kind::Default);
@@ -44,6 +45,7 @@ TEST(SpawnSelector, Forms) {
   EXPECT_EQ(*parse_spawn_selector("coder"), named("coder"));
 }
 
+// Case 96.
 TEST(SpawnSelector, PathsAreRefused) {
   for (char const* text :
        {"path:x", "/abs/x.lua", "./x", "../x", "a/b", "x.lua", "x.nix", "project:a/b", "user:../x"}) {

@@ -26,7 +26,8 @@ inline constexpr size_t kMaxRecordBytes = 64u << 20;
 /// So is a record that would make its segment longer than this: compaction starts a new segment.
 inline constexpr uint64_t kMaxSegmentBytes = 480u << 20;
 
-/// Session ids, newest first (the ids are UUIDs of version 7, so their order is their age). Other names are ignored.
+/// Session ids, newest first (the ids are UUIDs of version 7, so their order is their age unless the clock was set back; nothing is decided
+/// by it). Other names are ignored.
 Result<std::vector<std::string>> list_sessions(std::string const& sessions_dir);
 /// Segment ids of one session, newest first; traces and stray files are ignored. A session that does not exist has none.
 Result<std::vector<std::string>> list_segments(std::string const& sessions_dir, std::string const& session_id);

@@ -62,7 +62,7 @@ TEST_F(PodNews, APokeAloneMakesAPodReadItsMail) {
   EXPECT_FALSE(io::exists(path)) << "it goes with the Pod";
 }
 
-// W25.
+// Who tells something in the name of a child must be its process.
 TEST_F(PodNews, EventsOfStrangersAreDroppedOnBothSockets) {
   start_worker();
   std::string forged = R"({"method":"pod_event","params":{"kind":"scope_sub_delegated","parent_pod":"worker","sub_pod":"forged","sub_socket":"/s","scope":[]}})";
@@ -88,7 +88,7 @@ TEST_F(PodNews, EventsOfStrangersAreDroppedOnBothSockets) {
   ASSERT_TRUE(ended_with(0, home.run({"stop", "worker"})));
 }
 
-// W28.
+// Not only the direct parent learns that a Pod has ended.
 TEST_F(PodNews, TheEndOfAGrandchildReachesTheTop) {
   answer_with(server, "PARENT", [&](Conversation const& conversation) {
     if (conversation.calls.empty()) return tool_reply({{"s1", "SpawnPod", spawn_arguments("kid", "CHILD", {"write:" + home.file("left")})}});
