@@ -100,7 +100,7 @@ void Parser::add_scope() {
   auto* sub =
       command("scope", "Show who may write at a path, and who may read it",
               "  insomnia scope src\n"
-              "  insomnia scope /work/app/src/main.cc --json | jq -r .writer\n"
+              "  insomnia scope src/main.cc --json | jq -r .writer\n"
               "\n"
               "The Pod that may write there, with its rule; the Pods that lent it the path; those that "
               "may read it; for a directory\n"

@@ -190,7 +190,7 @@ void RunSession::on_event(wire::Event const& event) {
   switch (phase_) {
     case Phase::Working:
       if (tracker_.settled()) return conclude();
-      if (tracker_.paused()) {
+      if (tracker_.paused() && !tracker_.shut_down()) {
         note(name_ + " was paused.\n" + how_to_go_on());
         return exit_with(kInterrupted, true);
       }

@@ -83,32 +83,32 @@ ScopeReport report_on(std::vector<Allocation> const& rows, std::string const& pa
 }
 
 std::vector<Allocation> family() {
-  return {pod("kid-a", "root", {write_rule("/work/app/src")}), pod("reviewer", "", {read_rule("/work/app")}),
-          pod("root", "", {write_rule("/work/app")})};
+  return {pod("kid-a", "root", {write_rule("/code/app/src")}), pod("reviewer", "", {read_rule("/code/app")}),
+          pod("root", "", {write_rule("/code/app")})};
 }
 
 TEST(ScopeReport, WholeValueOfALentPath) {
   ScopeReport expected;
   expected.asked = "/link";
-  expected.path = "/work/app/src";
+  expected.path = "/code/app/src";
   expected.holders = {{.pod_name = "kid-a",
                        .pod_id = "kid-a-id",
                        .task = "task of kid-a",
                        .pid = 4'700,
                        .since_ms = 1'000,
                        .standing = Standing::Holds,
-                       .rule = write_rule("/work/app/src")},
+                       .rule = write_rule("/code/app/src")},
                       {.pod_name = "root",
                        .pod_id = "root-id",
                        .task = "task of root",
                        .pid = 4'700,
                        .since_ms = 1'000,
                        .standing = Standing::Lent,
-                       .rule = write_rule("/work/app"),
+                       .rule = write_rule("/code/app"),
                        .lent_to = "kid-a"}};
-  expected.readers = {{"reviewer", "reviewer-id", read_rule("/work/app")},
-                      {"root", "root-id", write_rule("/work/app")}};
-  EXPECT_EQ(scope_report(family(), "/link", "/work/app/src"), expected);
+  expected.readers = {{"reviewer", "reviewer-id", read_rule("/code/app")},
+                      {"root", "root-id", write_rule("/code/app")}};
+  EXPECT_EQ(scope_report(family(), "/link", "/code/app/src"), expected);
 }
 
 struct Case {
@@ -126,12 +126,12 @@ TEST(ScopeReport, Cases) {
   for (auto const& [about, rows, path, expected_line, expected_readers, expected_parts] : std::vector<Case>{
            {"nobody at all", {}, "/w", "", "", ""},
            {"elsewhere", family(), "/etc", "", "", ""},
-           {"the root directory tells of all", family(), "/", "", "", "/work/app root, /work/app/src kid-a"},
-           {"a sibling directory whose name begins alike", family(), "/work/app/src2", "root holds /work/app",
-            "reviewer /work/app", ""},
-           {"above what is lent", family(), "/work/app", "root holds /work/app", "reviewer /work/app",
-            "/work/app/src kid-a"},
-           {"above everything", family(), "/work", "", "", "/work/app root, /work/app/src kid-a"},
+           {"the root directory tells of all", family(), "/", "", "", "/code/app root, /code/app/src kid-a"},
+           {"a sibling directory whose name begins alike", family(), "/code/app/src2", "root holds /code/app",
+            "reviewer /code/app", ""},
+           {"above what is lent", family(), "/code/app", "root holds /code/app", "reviewer /code/app",
+            "/code/app/src kid-a"},
+           {"above everything", family(), "/code", "", "", "/code/app root, /code/app/src kid-a"},
            {"a file far below", three, "/w/x/y/z/file", "c holds /w/x/y; b lent /w/x to c; a lent /w to b",
             "a /w, b /w/x", ""},
            {"in the middle", three, "/w/x", "b holds /w/x; a lent /w to b", "a /w", "/w/x/y c"},
@@ -239,17 +239,17 @@ TEST(ScopeReport, Cases) {
 }
 
 TEST(ScopeReportText, ReadsWell) {
-  EXPECT_EQ(scope_report_text(scope_report(family(), "/link", "/work/app/src"), 185'000, 0),
-            "/link leads to /work/app/src\n"
-            "/work/app/src is written by `kid-a` (task: task of kid-a), for 3 min 4 s\n"
-            "  kid-a  write:/work/app/src  pid 4700  holds it\n"
-            "  root   write:/work/app      pid 4700  lent it to kid-a\n"
-            "  read by: reviewer (read:/work/app)\n");
-  EXPECT_EQ(scope_report_text(report_on(family(), "/work"), 185'000, 0),
+  EXPECT_EQ(scope_report_text(scope_report(family(), "/link", "/code/app/src"), 185'000, 0),
+            "/link leads to /code/app/src\n"
+            "/code/app/src is written by `kid-a` (task: task of kid-a), for 3 min 4 s\n"
+            "  kid-a  write:/code/app/src  pid 4700  holds it\n"
+            "  root   write:/code/app      pid 4700  lent it to kid-a\n"
+            "  read by: reviewer (read:/code/app)\n");
+  EXPECT_EQ(scope_report_text(report_on(family(), "/code"), 185'000, 0),
             "/work is free: nobody holds it\n"
             "  written by others below it:\n"
-            "    /work/app      root\n"
-            "    /work/app/src  kid-a\n");
+            "    /code/app      root\n"
+            "    /code/app/src  kid-a\n");
   EXPECT_EQ(
       scope_report_text(report_on({pod("a", "", {write_rule("/w")}, {read_rule("/w/x")})}, "/w/x"), 2'000, 0),
       "/w/x is written by nobody: `a` denies it (read:/w/x)\n"
@@ -264,9 +264,9 @@ TEST(ScopeReportText, ReadsWell) {
 }
 
 TEST(ScopeReportText, FitsTheTerminal) {
-  std::string deep = "/work";
+  std::string deep = "/code";
   for (int i = 0; i < 20; ++i) deep += "/directory-" + std::to_string(i);
-  std::vector<Allocation> rows = {pod("boss", "", {write_rule("/work")}),
+  std::vector<Allocation> rows = {pod("boss", "", {write_rule("/code")}),
                                   pod("kid", "boss", {write_rule(deep)})};
   rows[1].task = std::string(300, 't');
   for (int i = 0; i < 60; ++i) rows.push_back(pod("reader-" + std::to_string(i), "", {read_rule(deep)}));
@@ -302,29 +302,29 @@ TEST(ScopeReportText, NothingInItReachesTheTerminalAsAnEscapeSequence) {
 }
 
 TEST(ScopeReportJson, SaysWhatIsDocumented) {
-  auto parsed = json::parse(scope_report_json(scope_report(family(), "/link", "/work/app/src")));
+  auto parsed = json::parse(scope_report_json(scope_report(family(), "/link", "/code/app/src")));
   ASSERT_TRUE(parsed);
   auto expected = json::parse(R"({
-    "path": "/work/app/src", "asked": "/link", "state": "written", "writer": "kid-a",
+    "path": "/code/app/src", "asked": "/link", "state": "written", "writer": "kid-a",
     "holders": [
       {"pod_name": "kid-a", "pod_id": "kid-a-id", "state": "live", "pid": 4700, "since_ms": 1000, "task": "task of kid-a",
-       "standing": "holds", "rule": {"target": "/work/app/src", "permission": "write", "recursive": true},
+       "standing": "holds", "rule": {"target": "/code/app/src", "permission": "write", "recursive": true},
        "lent_to": null, "denied_by": null, "may_read": true},
       {"pod_name": "root", "pod_id": "root-id", "state": "live", "pid": 4700, "since_ms": 1000, "task": "task of root",
-       "standing": "lent", "rule": {"target": "/work/app", "permission": "write", "recursive": true},
+       "standing": "lent", "rule": {"target": "/code/app", "permission": "write", "recursive": true},
        "lent_to": "kid-a", "denied_by": null, "may_read": true}],
     "readers": [
       {"pod_name": "reviewer", "pod_id": "reviewer-id", "state": "live",
-       "rule": {"target": "/work/app", "permission": "read", "recursive": true}},
+       "rule": {"target": "/code/app", "permission": "read", "recursive": true}},
       {"pod_name": "root", "pod_id": "root-id", "state": "live",
-       "rule": {"target": "/work/app", "permission": "write", "recursive": true}}],
+       "rule": {"target": "/code/app", "permission": "write", "recursive": true}}],
     "parts": [], "readers_total": 2, "parts_total": 0})");
   EXPECT_EQ(*parsed, *expected);
 
-  auto free = json::parse(scope_report_json(report_on(family(), "/work")));
+  auto free = json::parse(scope_report_json(report_on(family(), "/code")));
   EXPECT_EQ(free->at("state").as_string(), "free");
   EXPECT_TRUE(free->at("writer").is_null());
-  EXPECT_EQ(free->at("parts").at(1).at("path").as_string(), "/work/app/src");
+  EXPECT_EQ(free->at("parts").at(1).at("path").as_string(), "/code/app/src");
   auto denied = json::parse(
       scope_report_json(report_on({pod("a", "", {write_rule("/w")}, {write_rule("/w/x")})}, "/w/x")));
   EXPECT_EQ(denied->at("state").as_string(), "denied");

@@ -414,6 +414,8 @@ void Brain::shut_down(bool tree, bool interrupted) {
   // An interrupted run is paused, so that it can go on; tools that don't end in time leave it open in the log, as a crash would.
   shut_down_limit_->start(interrupted ? kInterruptRunMs : kStopRunMs);
   if (engine_.busy() && interrupted) {
+    // Said first: else whoever watches takes the pause for one that somebody wished, of a Pod that stays.
+    say_shut_down();
     feed(agent::Pause{});
     waits_.end_all("the run was interrupted");
   } else if (engine_.busy()) feed(agent::Cancel{});  // goes on in run_ended
@@ -422,13 +424,17 @@ void Brain::shut_down(bool tree, bool interrupted) {
   });
 }
 
+void Brain::say_shut_down() {
+  if (!std::exchange(said_shut_down_, true)) emit(wire::ShutdownEvent{});
+}
+
 void Brain::finish_shut_down() {
   if (!shut_down_limit_) return;  // done already
   shut_down_limit_.reset();
   call_.reset();
   auto close = [this, alive = alive_] {
     if (!*alive) return;
-    emit(wire::ShutdownEvent{});
+    say_shut_down();
     poke_socket_.reset();
     server_->close(kFlushMs, [this, alive] {
       if (*alive && ended_) ended_();

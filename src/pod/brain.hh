@@ -138,6 +138,7 @@ class Brain final : public llm::CallHandler {
   Result<void> bind_poke_socket();
   std::string status_file() const { return core_.paths.pod_runtime_dir(core_.name()) + "/status.json"; }
   void finish_shut_down();
+  void say_shut_down();
 
   PodCore& core_;
   llm::Provider& provider_;
@@ -187,6 +188,7 @@ class Brain final : public llm::CallHandler {
   bool shutting_down_ = false;
   bool engine_stopped_ = false;  ///< the last run of this instance has ended
   bool stop_children_ = false;
+  bool said_shut_down_ = false;
   bool interrupted_ = false;
   bool run_interrupted_ = false;
   std::unique_ptr<loop::Timer> shut_down_limit_;
