@@ -246,7 +246,7 @@ TEST(ScopeReportText, ReadsWell) {
             "  root   write:/code/app      pid 4700  lent it to kid-a\n"
             "  read by: reviewer (read:/code/app)\n");
   EXPECT_EQ(scope_report_text(report_on(family(), "/code"), 185'000, 0),
-            "/work is free: nobody holds it\n"
+            "/code is free: nobody holds it\n"
             "  written by others below it:\n"
             "    /code/app      root\n"
             "    /code/app/src  kid-a\n");

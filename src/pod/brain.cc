@@ -62,7 +62,8 @@ Brain::Brain(BrainParts parts)
                             [this] {
                               waits_.look_again();
                               settled_may_have_changed();
-                            }}),
+                            },
+                        .works_for_parent = [this] { return engine_.delegated(); }}),
       child_tools_(core_, children_, poke_sender_),
       waits_(core_, children_),
       engine_timer_(core_.loop, [this] { feed(agent::TimerFired{}); }) {
@@ -125,21 +126,23 @@ void Brain::recover(std::optional<Mail> unacknowledged, std::function<void()> do
       if (*alive) one_less();
     });
   });
-  work_open_ = core_.state.parent.has_value() && children_.any_working();
   if (unacknowledged) {
     if (auto* ended = unacknowledged->event ? std::get_if<wire::TurnEnded>(&*unacknowledged->event) : nullptr) {
-      ended->pending_children = children_.working();
+      auto restored = std::count_if(children.begin(), children.end(), [](auto const& child) { return child.works; });
+      ended->pending_children = children_.working_for_parent() + static_cast<uint64_t>(restored);
     }
     report_to_parent(*std::move(unacknowledged));
   }
-  recovering_ = core_.state.parent.has_value();
-  scan_mail([this] { recovering_ = false; });
-  for (auto& child : children) {
-    start_restore(std::move(child), [this, one_less](tools::Output output) {
-      if (output.is_error) restore_failures_.push_back(output.summary);
-      one_less();
-    });
-  }
+  // What an earlier instance of a child said comes before its next one begins.
+  scan_mail([this, one_less, children = std::move(children)]() mutable {
+    if (shutting_down_) return;
+    for (auto& child : children) {
+      start_restore(std::move(child), [this, one_less](tools::Output output) {
+        if (output.is_error) restore_failures_.push_back(output.summary);
+        one_less();
+      });
+    }
+  });
 }
 
 void Brain::all_restored() {
@@ -149,8 +152,6 @@ void Brain::all_restored() {
     auto body = prompts_.render("notify_wrapper", {{"message", line}});
     notice({.kind = "notification", .body = body ? *body : line, .message = line}, std::nullopt, "notify", false);
   }
-  // The parent's work goes on while children that came back work on it.
-  if (plan_) work_open_ = core_.state.parent.has_value() && children_.any_working();
   bool resume = std::exchange(plan_, std::nullopt).value_or(RestorePlan{}).resume;
   if (auto recovered = std::exchange(recovered_, nullptr)) recovered();
   if (resume && engine_.status() == wire::PodStatus::Paused && !engine_.busy()) feed(agent::Resume{});
@@ -264,9 +265,6 @@ void Brain::run_ended(agent::RunEnded const& end) {
   call_.reset();
   has_run_ = true;
   engine_stopped_ = shutting_down_;
-  // The parent's work is not done while children of this run still work: their ends start further runs, whose ends are reported too. One that
-  // came during the last request has started its run by now.
-  work_open_ = end.report && end.outcome == agent::Outcome::Finished && (children_.any_working() || engine_.delegated());
   if (end.report && core_.state.parent) {
     report_to_parent({.to_pod_id = core_.state.parent->pod_id,
                       .from_pod_id = core_.state.pod_id,
@@ -288,7 +286,9 @@ wire::PodEvent Brain::end_event(agent::RunEnded const& end) const {
   std::optional<std::string> answer;
   if (!end.last_answer.empty()) answer = end.last_answer;
   switch (end.outcome) {
-    case agent::Outcome::Finished: return wire::TurnEnded{core_.name(), answer, children_.working() + (engine_.delegated() ? 1 : 0)};
+    // The parent's work is not done while children work on parts of it: their ends start further runs, which are reported too. One that came
+    // during the last request has started its run by now.
+    case agent::Outcome::Finished: return wire::TurnEnded{core_.name(), answer, children_.working_for_parent() + (engine_.delegated() ? 1 : 0)};
     case agent::Outcome::Failed: return wire::Errored{core_.name(), end.message, answer};
     case agent::Outcome::LimitReached: return wire::LimitReachedEvent{core_.name(), answer};
     case agent::Outcome::Paused: return wire::Interrupted{core_.name(), answer, true};

@@ -180,8 +180,6 @@ class Brain final : public llm::CallHandler {
   std::optional<Requester> requester_;
   uint64_t scans_ = 0;           ///< inbox scans under way
   bool has_run_ = false;
-  bool work_open_ = false;       ///< the parent's work goes on after a run that ended with children at work
-  bool recovering_ = false;      ///< letters are taken in that wait since an earlier instance: ends among them belong to the parent's work
   bool said_settled_ = false;
   std::string last_status_;
 

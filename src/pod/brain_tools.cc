@@ -290,6 +290,7 @@ void Brain::take_mail(Mail const& mail) {
 void Brain::take_child_event(wire::PodEvent const& event, wire::MailRef mail, uint64_t taken) {
   auto const* interrupted = std::get_if<wire::Interrupted>(&event);
   bool paused = interrupted != nullptr && interrupted->paused;
+  bool for_parent = children_.concerns_parent(mail.sender, event);
   waits_.heard(mail.sender, event);
   if (auto const* child = children_.find_by_id(mail.sender)) {
     auto const* ended = std::get_if<wire::TurnEnded>(&event);
@@ -305,8 +306,7 @@ void Brain::take_child_event(wire::PodEvent const& event, wire::MailRef mail, ui
   }
   std::string line = wire::render_pod_event(event);
   auto body = prompts_.render("notify_wrapper", {{"message", line}});
-  bool of_the_parents_work = work_open_ || engine_.delegated() || (recovering_ && !paused);
-  notice({.kind = "pod_event", .body = body ? *body : line, .event = event}, std::move(mail), "pod_event", of_the_parents_work);
+  notice({.kind = "pod_event", .body = body ? *body : line, .event = event}, std::move(mail), "pod_event", for_parent);
 }
 
 void Brain::notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated) {

@@ -94,6 +94,7 @@ void ChildTools::send(std::string_view arguments, Done done) {
             .event = std::nullopt,
             .text = input->message};
   bool was_open = std::exchange(record->work_open, true);
+  record->for_parent = children_.works_for_parent() || (was_open && record->for_parent);
   uint64_t awaited = std::exchange(record->mail_awaited, mail.seq);
   std::string pod_id = record->pod_id;
   std::string socket = record->socket_path;

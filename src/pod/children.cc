@@ -85,23 +85,42 @@ std::vector<wire::ChildInfo> Children::infos() const {
   return result;
 }
 
-uint64_t Children::working() const {
-  return static_cast<uint64_t>(std::count_if(core_.state.spawned_children.begin(), core_.state.spawned_children.end(),
-                                             [&](auto const& record) { return record.work_open && is_living(record.pod_id); }));
+bool Children::any_working() const {
+  auto const& records = core_.state.spawned_children;
+  return std::any_of(records.begin(), records.end(), [&](auto const& record) { return record.work_open && is_living(record.pod_id); });
+}
+
+uint64_t Children::working_for_parent() const {
+  auto const& records = core_.state.spawned_children;
+  return static_cast<uint64_t>(std::count_if(records.begin(), records.end(), [&](auto const& record) {
+    return record.work_open && record.for_parent && is_living(record.pod_id);
+  }));
+}
+
+/// Whether a child that lives or that ended, of those that `sender` names, is one that `is_it` holds for.
+template <typename Predicate>
+bool Children::any_sender(std::string_view sender, Predicate is_it) const {
+  auto fits = [&](auto const& child) { return !sender.empty() && (child.pod_id == sender || child.instance_id == sender) && is_it(child); };
+  auto const& state = core_.state;
+  return std::any_of(state.spawned_children.begin(), state.spawned_children.end(), fits) ||
+         std::any_of(state.reclaimed_children.begin(), state.reclaimed_children.end(), fits);
 }
 
 bool Children::may_report(std::string_view sender, std::string_view pod_name) const {
-  auto is_sender = [&](auto const& child) {
-    return child.pod_name == pod_name && (child.pod_id == sender || child.instance_id == sender) && !sender.empty();
-  };
-  auto const& state = core_.state;
-  return std::any_of(state.spawned_children.begin(), state.spawned_children.end(), is_sender) ||
-         std::any_of(state.reclaimed_children.begin(), state.reclaimed_children.end(), is_sender);
+  return any_sender(sender, [&](auto const& child) { return child.pod_name == pod_name; });
 }
 
-bool Children::any_working() const { return working() > 0; }
+bool Children::concerns_parent(std::string_view sender, wire::PodEvent const& event) const {
+  bool is_end = std::holds_alternative<wire::Crashed>(event) || std::holds_alternative<wire::ShutDown>(event);
+  return any_sender(sender, [&](auto const& child) { return child.for_parent && (child.work_open || !is_end); });
+}
 
 void Children::add(ChildRecord record) {
+  record.for_parent = works_for_parent();
+  add_starting(std::move(record));
+}
+
+void Children::add_starting(ChildRecord record) {
   living_[record.pod_id] = std::make_unique<Living>();
   core_.state.spawned_children.push_back(std::move(record));
   broadcast_state(core_.state.spawned_children.back(), "starting");
@@ -110,6 +129,7 @@ void Children::add(ChildRecord record) {
 void Children::add_restored(ChildRecord record) {
   auto& reclaimed = core_.state.reclaimed_children;
   if (auto const* known = find_by_id(record.pod_id)) {
+    record.for_parent = known->for_parent;
     record.mail_seq = known->mail_seq;
     record.mail_awaited = known->mail_awaited;
     record.work_open = known->work_open;
@@ -120,10 +140,11 @@ void Children::add_restored(ChildRecord record) {
     if (child.pod_id != record.pod_id) continue;
     record.mail_seq = std::max(record.mail_seq, child.mail_seq);
     record.work_open = record.work_open || child.work_open;
+    record.for_parent = record.for_parent || child.for_parent;
   }
   std::erase_if(reclaimed, [&](auto const& child) { return child.pod_id == record.pod_id; });
   std::erase_if(core_.state.spawned_children, [&](auto const& child) { return child.pod_id == record.pod_id; });
-  add(std::move(record));
+  add_starting(std::move(record));
 }
 
 void Children::give_up_restored(std::string const& pod_id) {
@@ -297,6 +318,7 @@ void Children::take_over(std::vector<registry::Allocation> const& rows) {
     record.socket_path = row.socket;
     record.callback_address = core_.socket_path();
     record.state = "live";
+    record.for_parent = core_.state.parent.has_value();  // who gave its work is gone
     record.task = row.task;
     record.scope_delegated = row.scope_allow;
     record.scope_deny = row.scope_deny;
@@ -336,7 +358,7 @@ void Children::move_to_reclaimed(std::string const& pod_id, bool crashed) {
   if (record == nullptr) return;
   auto& reclaimed = core_.state.reclaimed_children;
   reclaimed.push_back({record->pod_name, record->pod_id, record->instance_id, record->scope_delegated, crashed, record->mail_seq, record->work_open,
-                       record->end_when_done, record->die_with_parent});
+                       record->for_parent, record->end_when_done, record->die_with_parent});
   if (reclaimed.size() > kMaxReclaimed) reclaimed.erase(reclaimed.begin());
   std::string name = record->pod_name;
   std::erase_if(core_.state.spawned_children,

@@ -35,6 +35,8 @@ class Children {
     std::function<void()> scope_changed;
     /// A child's work or life may have changed, and with it whether the Pod is settled.
     std::function<void()> changed;
+    /// Whether what the Pod does now is the own parent's work: then so is what it gives to a child.
+    std::function<bool()> works_for_parent;
   };
 
   Children(PodCore& core, Host host);
@@ -71,6 +73,8 @@ class Children {
   void launched(std::string const& pod_id, pid_t pid);
   /// The process is ready: watch it. `lifeline`: of one that dies with this Pod.
   void started(std::string const& pod_id, loop::Child process, UniqueFd lifeline = {});
+  /// Whether work that is given to a child now is a part of the own parent's.
+  bool works_for_parent() const { return host_.works_for_parent(); }
   /// The child works on something (or no longer does).
   void set_work_open(std::string const& pod_id, bool open);
   /// What the child reported of itself, for the tree that clients see.
@@ -88,7 +92,11 @@ class Children {
   void stop_all(std::function<void()> done, bool interrupted = false, bool dependents_only = false);
 
   bool any_working() const;
-  uint64_t working() const;
+  /// How many work on a part of what the own parent gave.
+  uint64_t working_for_parent() const;
+  /// Whether this news of `sender` (as in may_report) belongs to what the own parent gave: every report of such a child's work does, and
+  /// its end if it was at work.
+  bool concerns_parent(std::string_view sender, wire::PodEvent const& event) const;
   bool any_living() const { return !living_.empty(); }
   bool is_living(std::string const& pod_id) const { return living_.contains(pod_id); }
   /// As clients see it; "" when it does not live.
@@ -112,6 +120,9 @@ class Children {
     int signals_sent = 0;
   };
 
+  template <typename Predicate>
+  bool any_sender(std::string_view sender, Predicate is_it) const;
+  void add_starting(ChildRecord record);
   void process_ended(std::string const& pod_id, std::optional<loop::ExitStatus> status);
   void finish_end(std::string const& pod_id, std::optional<loop::ExitStatus> status);
   void send_signal(Living& child, int signal_number);

@@ -39,7 +39,8 @@ class ChildrenTest : public SpawnerTest {
                                                                     },
                                                                 .tell_parent = [this](wire::PodEvent event) { told.push_back(event); },
                                                                 .scope_changed = [] {},
-                                                                .changed = [this] { waits->look_again(); }});
+                                                                .changed = [this] { waits->look_again(); },
+                                                                .works_for_parent = [this] { return works_for_parent; }});
     tools = std::make_unique<ChildTools>(*core, *children, poke_sender);
     waits = std::make_unique<PodWaits>(*core, *children);
   }
@@ -128,6 +129,7 @@ class ChildrenTest : public SpawnerTest {
   std::vector<wire::PodEvent> told;  ///< to the own parent
   PokeSender poke_sender{loop};
   int scans = 0;
+  bool works_for_parent = false;
 };
 
 }  // namespace insomnia::pod

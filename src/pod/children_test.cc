@@ -120,6 +120,41 @@ TEST_F(ChildrenTest, SendPutsALetterIntoTheInboxAndPokes) {
   EXPECT_EQ(stored().spawned_children[0].mail_seq, 1u);
 }
 
+// What a child says is reported on to the own parent when its work was a part of what that one gave, also after its end and its restore.
+TEST_F(ChildrenTest, NewsOfAChildConcernTheParentWhoseWorkItDoes) {
+  wire::TurnEnded const report{"kid", "done"};
+  wire::Crashed const crash{"kid", "killed", std::nullopt};
+  works_for_parent = true;
+  start("kid", "pod", work);
+  works_for_parent = false;
+  children->set_work_open("kid-id", true);
+  EXPECT_EQ(children->working_for_parent(), 1u);
+  EXPECT_TRUE(children->concerns_parent("kid-id", report));
+  EXPECT_TRUE(children->concerns_parent("kid-instance", crash)) << "it was at work";
+  children->set_work_open("kid-id", false);
+  EXPECT_EQ(children->working_for_parent(), 0u);
+  EXPECT_TRUE(children->concerns_parent("kid-id", report)) << "a report is of work by itself";
+  EXPECT_FALSE(children->concerns_parent("kid-instance", crash)) << "its work was done";
+  EXPECT_FALSE(children->concerns_parent("other-id", report));
+  EXPECT_FALSE(children->concerns_parent("", report));
+  EXPECT_FALSE(call(&ChildTools::stop, R"({"name":"kid"})").is_error);
+  EXPECT_TRUE(children->concerns_parent("kid-id", report)) << "its last letter may come after its end";
+  EXPECT_TRUE(stored().reclaimed_children.at(0).for_parent);
+}
+
+TEST_F(ChildrenTest, NewWorkOfAnotherOriginDoesNotConcernTheParent) {
+  works_for_parent = true;
+  start("kid", "pod", work);
+  works_for_parent = false;
+  children->set_work_open("kid-id", true);
+  ASSERT_FALSE(call(&ChildTools::send, R"({"name":"kid","message":"more"})").is_error);
+  EXPECT_EQ(children->working_for_parent(), 1u) << "what it had is still to be done";
+  children->set_work_open("kid-id", false);
+  ASSERT_FALSE(call(&ChildTools::send, R"({"name":"kid","message":"of our own"})").is_error);
+  EXPECT_TRUE(children->any_working());
+  EXPECT_EQ(children->working_for_parent(), 0u);
+}
+
 TEST_F(ChildrenTest, ALetterThatCannotBePostedIsNotWaitedFor) {
   start("kid", "pod", work);
   ASSERT_TRUE(io::make_directories(paths.pod_dir("kid")));

@@ -25,7 +25,8 @@ class SpawnTest : public SpawnerTest {
                                                                 .synthesised_end = [this](wire::PodEvent event, std::string) { ends.push_back(event); },
                                                                 .tell_parent = [](wire::PodEvent const&) {},
                                                                 .scope_changed = [] {},
-                                                                .changed = [] {}});
+                                                                .changed = [] {},
+                                                                .works_for_parent = [] { return false; }});
   }
   void stop_children() {
     if (!children) return;

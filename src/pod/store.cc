@@ -59,6 +59,7 @@ bj::object encode_child(ChildRecord const& child) {
           {"mail_seq", child.mail_seq},
           {"mail_awaited", child.mail_awaited},
           {"work_open", child.work_open},
+          {"for_parent", child.for_parent},
           {"end_when_done", child.end_when_done},
           {"die_with_parent", child.die_with_parent},
           {"grandchild", child.grandchild},
@@ -83,6 +84,7 @@ Result<ChildRecord> decode_child(bj::object const& object) {
   child.mail_seq = reader.uint_or("mail_seq", 0);
   child.mail_awaited = reader.uint_or("mail_awaited", 0);
   child.work_open = reader.boolean_or("work_open", false);
+  child.for_parent = reader.boolean_or("for_parent", false);
   child.end_when_done = reader.boolean_or("end_when_done", false);
   child.die_with_parent = reader.boolean_or("die_with_parent", false);
   child.grandchild = reader.boolean_or("grandchild", false);
@@ -125,6 +127,7 @@ std::string encode_pod_state(PodState const& state) {
                          {"crashed", child.crashed},
                          {"mail_seq", child.mail_seq},
                          {"work_open", child.work_open},
+                         {"for_parent", child.for_parent},
                          {"end_when_done", child.end_when_done},
                          {"die_with_parent", child.die_with_parent}});
   }
@@ -170,8 +173,8 @@ Result<PodState> decode_pod_state(std::string_view text) {
       json::Reader inner(child.as_object(), "reclaimed_children");
       state.reclaimed_children.push_back(
           {inner.string("pod_name"), inner.string_or("pod_id", ""), inner.string_or("instance_id", ""), decode_rules(inner, "scope_delegated"),
-           inner.boolean_or("crashed", false), inner.uint_or("mail_seq", 0), inner.boolean_or("work_open", false), inner.boolean_or("end_when_done", false),
-           inner.boolean_or("die_with_parent", false)});
+           inner.boolean_or("crashed", false), inner.uint_or("mail_seq", 0), inner.boolean_or("work_open", false), inner.boolean_or("for_parent", false),
+           inner.boolean_or("end_when_done", false), inner.boolean_or("die_with_parent", false)});
       TRY(inner.finish());
     }
   }

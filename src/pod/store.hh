@@ -29,6 +29,7 @@ struct ChildRecord {
   uint64_t mail_seq = 0;          ///< number of the last message sent to it
   uint64_t mail_awaited = 0;      ///< the last of them that got into its inbox: the end of its work is still to come, or came
   bool work_open = false;         ///< it was given work whose end has not come
+  bool for_parent = false;        ///< its work is a part of what the own parent gave: news of it lead to reports to that one
   bool end_when_done = false;     ///< it ends by itself when it has reported
   bool die_with_parent = false;
   bool grandchild = false;        ///< known through scope_sub_delegated only
@@ -43,8 +44,9 @@ struct ReclaimedChild {
   std::string instance_id;
   std::vector<scope::ScopeRule> scope_delegated;
   bool crashed = false;
-  uint64_t mail_seq = 0;  ///< these four as in its ChildRecord, for the case that it is restored
+  uint64_t mail_seq = 0;  ///< these five as in its ChildRecord, for the case that it is restored
   bool work_open = false;
+  bool for_parent = false;
   bool end_when_done = false;
   bool die_with_parent = false;
   friend bool operator==(ReclaimedChild const&, ReclaimedChild const&) = default;

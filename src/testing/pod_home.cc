@@ -10,8 +10,10 @@
 
 #include <cerrno>
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 
 #include "registry/liveness.hh"
 
@@ -116,6 +118,24 @@ std::vector<pid_t> PodHome::processes() const {
     auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (error != std::errc() || end != name.data() + name.size() || pid == ::getpid()) continue;
     if (has_in_environment(pid, entry)) result.push_back(pid);
+  }
+  return result;
+}
+
+std::string PodHome::records() const {
+  constexpr size_t kLongestLine = 600;
+  namespace fs = std::filesystem;
+  std::string result;
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(paths().data_dir, error), end; !error && entry != end; entry.increment(error)) {
+    auto extension = entry->path().extension();
+    if (!entry->is_regular_file() || (extension != ".jsonl" && extension != ".json" && extension != ".log")) continue;
+    result += "== " + entry->path().string() + "\n";
+    std::istringstream lines(io::read_file(entry->path().string()).value_or("(cannot be read)"));
+    for (std::string line; std::getline(lines, line);) {
+      bool is_long = line.size() > kLongestLine;
+      result += line.substr(0, kLongestLine) + (is_long ? "…\n" : "\n");
+    }
   }
   return result;
 }

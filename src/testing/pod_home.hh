@@ -47,6 +47,8 @@ class PodHome {
   std::vector<std::string> living() const;
   /// Processes of any kind that were started below this home.
   std::vector<pid_t> processes() const;
+  /// What the Pods recorded, for the message of a test that failed: session logs, states and mail, long lines cut.
+  std::string records() const;
 
   Environment environment;
   std::string binary;

@@ -44,6 +44,10 @@ class E2e : public ::testing::Test {
     home.environment.set("ANTHROPIC_API_KEY", "fake-key");
   }
 
+  ~E2e() override {
+    if (HasFailure()) GTEST_LOG_(INFO) << "What the Pods recorded:\n" << home.records();
+  }
+
   FakeLlmServer server;
   PodHome home{INSOMNIA_BINARY};
 };
