@@ -157,9 +157,11 @@ TEST_F(Conformance, NewsOfAGrandchildStartNoRunAndAreInNoRequest) {
   });
   Reply small = text_reply("small one is done");
   small.head_gate = "small";
-  answer_with(server, "CHILD", [&](Conversation const& conversation) {
+  Reply child = text_reply("I wait for the small one.");
+  child.head_gate = "child";  // its own report comes later than the news of its child
+  answer_with(server, "CHILD", [&, child](Conversation const& conversation) {
     if (conversation.calls.empty()) return tool_reply({{"s1", "SpawnPod", spawn_grandkid()}});
-    return text_reply(conversation.was_told("small one is done") ? "child is done" : "I wait for the small one.");
+    return conversation.was_told("small one is done") ? text_reply("child is done") : child;
   });
   answer_task(server, "SMALL", {small});
   auto run = home.start({"run", "PARENT", "--name", "boss"});
@@ -179,6 +181,7 @@ TEST_F(Conformance, NewsOfAGrandchildStartNoRunAndAreInNoRequest) {
   server.open_gate("parent");
   ASSERT_TRUE(boss.wait_for_kind<wire::RunEndEvent>());
   EXPECT_EQ(conversations(server, "PARENT").size(), 2u);
+  server.open_gate("child");
   server.open_gate("small");
   ASSERT_TRUE(ended_with(0, *run));
   for (auto const& text : last_conversation(server, "PARENT").said) {

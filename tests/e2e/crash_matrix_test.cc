@@ -68,8 +68,8 @@ class CrashMatrix : public E2e, public ::testing::WithParamInterface<Case> {
     auto const& latest = conversation.latest_results;
     bool sent = !latest.empty() && latest.back().id.starts_with("SendToPod") && !latest.back().is_error;
     bool spawned = !latest.empty() && latest.back().id.starts_with("SpawnPod") && !latest.back().is_error;
-    if (sent || spawned) return text_reply("I wait.");
     bool crashed = contains(conversation.latest, "pod `kid` crashed") || contains(conversation.latest, "pod `kid` shut down");
+    if ((sent || spawned) && !crashed) return text_reply("I wait.");
     if (exists && !crashed) {
       bool gone = contains(last_text(conversation), "has ended") || contains(last_text(conversation), "no spawned pod");
       if (gone) return call("SpawnPod", spawn());
