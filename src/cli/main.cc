@@ -9,6 +9,7 @@
 
 #include "base/environment.hh"
 #include "cli/command_line.hh"
+#include "cli/inside_pod.hh"
 #include "cli/output.hh"
 #include "cli/pod_command.hh"
 #include "loop/signals.hh"
@@ -62,9 +63,15 @@ int dispatch(std::vector<std::string> const& arguments) {
   if (first == "hands") return tools::hands_main(kHelperSocket);
   if (first == "lua" && arguments.size() > 1 && arguments[1] == "rehearsal")
     return profile::rehearsal_main(kHelperSocket);
+  ParsedCommandLine parsed;
+  if (first != "pod") parsed = parse_command_line(arguments);
+  if (first == "pod" || parsed.command) {
+    if (auto refused = refusal_inside_pod(first, Environment::of_process())) {
+      print_error(refused->message);
+      return kRefused;
+    }
+  }
   if (first == "pod") return run_pod({arguments.begin() + 1, arguments.end()});
-
-  ParsedCommandLine parsed = parse_command_line(arguments);
   if (parsed.command) return run_command(*parsed.command);
   std::string text = parsed.text.ends_with('\n') ? parsed.text : parsed.text + "\n";
   if (parsed.exit_code == kFinished)

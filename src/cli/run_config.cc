@@ -202,7 +202,7 @@ Error launch_failure(Error error) {
     error.code = Code::AlreadyExists;
   else if (says(" is refused: "))
     error.code = Code::Conflict;
-  else if (says("is outside the Pod's scope") || says("is not within the scope"))
+  else if (says("is outside the Pod's scope") || says("is not within the scope") || says("where insomnia keeps its own files"))
     error.code = Code::PermissionDenied;
 
   constexpr std::string_view kLastWord = "\nerror: ";

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "scope/geometry.hh"
+#include "scope/protected.hh"
 #include "scope/scope.hh"
 
 namespace insomnia::cli {
@@ -49,6 +50,12 @@ std::optional<ScopeRule> read_rule_at(Allocation const& row, std::string_view pa
   return rule_at(row.scope_allow, path, [](ScopeRule const&) { return true; });
 }
 
+/// Whether the path is in a protected place that no rule of the row opens.
+bool is_shut(Allocation const& row, std::string_view path) {
+  return std::none_of(row.scope_allow.begin(), row.scope_allow.end(),
+                      [&](ScopeRule const& rule) { return writes(rule) && matches(rule, path) && opens(rule, path); });
+}
+
 /// The rows as trees.
 class Family {
  public:
@@ -90,7 +97,7 @@ std::vector<size_t> Family::last_holders(std::string_view path) const {
     if (!write_rule_at(rows_[i], path)) continue;
     auto above = line_above(i);
     lenders.insert(above.begin(), above.end());
-    candidates.push_back({i, above.size(), deny_at(rows_[i], path).has_value()});
+    candidates.push_back({i, above.size(), deny_at(rows_[i], path).has_value() || is_shut(rows_[i], path)});
   }
   std::erase_if(candidates, [&](Candidate const& each) { return lenders.contains(each.index); });
   // More than one that is not denied is what the registry prevents; if it ever happened both are shown.
@@ -123,6 +130,8 @@ PathHolder holder_of(Allocation const& row, std::string const& path, std::string
   } else if (!lent_to.empty()) {
     holder.standing = Standing::Lent;
     holder.lent_to = lent_to;
+  } else if (is_shut(row, path)) {
+    holder.standing = Standing::Protected;
   }
   return holder;
 }
@@ -169,7 +178,7 @@ std::vector<PathPart> parts_below(Family const& family, std::string const& path,
   std::vector<PathPart> parts;
   for (auto const& target : targets) {
     auto last = family.last_holders(target);
-    if (last.empty() || deny_at(family[last.front()], target)) continue;
+    if (last.empty() || deny_at(family[last.front()], target) || is_shut(family[last.front()], target)) continue;
     Allocation const& row = family[last.front()];
     bool same = writer != nullptr && writer->pod_id == row.pod_id;
     if (same && matches(*writer->rule, target)) continue;  // it was told already

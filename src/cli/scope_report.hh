@@ -16,6 +16,7 @@ namespace insomnia::cli {
 enum class Standing {
   Holds,   ///< it may write there
   Lent,    ///< its rule covers the path, but it has lent it
+  Protected,  ///< its rule covers the path, but the place is protected and the rule does not open it
   Denied,  ///< its rule covers the path, but its own deny takes it off
   NoRule,  ///< it stands between others and has no write rule for the path
 };

@@ -53,6 +53,9 @@ std::string line(ScopeReport const& report) {
       case Standing::Lent:
         parts.push_back(holder.pod_name + " lent" + rule + " to " + holder.lent_to);
         break;
+      case Standing::Protected:
+        parts.push_back(holder.pod_name + " may not" + rule);
+        break;
       case Standing::Denied:
         parts.push_back(holder.pod_name + " denies" + rule + " by " + holder.denied_by->target);
         break;
@@ -153,6 +156,18 @@ TEST(ScopeReport, Cases) {
             "/w/.git/config",
             "a denies /w by /w/.git",
             "a /w",
+            ""},
+           {"a protected place",
+            {pod("a", "", {write_rule("/w")}), pod("b", "a", {write_rule("/w/x")})},
+            "/w/x/.git/hooks/pre-commit",
+            "b may not /w/x; a lent /w to b",
+            "a /w, b /w/x",
+            ""},
+           {"a protected place that a rule opens",
+            {pod("a", "", {write_rule("/w"), write_rule("/w/.claude")})},
+            "/w/.claude/agents",
+            "a holds /w/.claude",
+            "",
             ""},
            {"denied also for reading",
             {pod("a", "", {write_rule("/w")}, {read_rule("/w/secret")})},

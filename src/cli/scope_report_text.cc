@@ -6,6 +6,7 @@
 #include "cli/output.hh"
 #include "cli/scope_report.hh"
 #include "cli/table.hh"
+#include "scope/protected.hh"
 
 namespace insomnia::cli {
 namespace {
@@ -31,6 +32,11 @@ std::string headline(ScopeReport const& report, int64_t now_ms, size_t width) {
   std::string path = safe_path(report.path);
   if (report.holders.empty()) return path + " is free: nobody holds it\n";
   PathHolder const& first = report.holders.front();
+  if (first.standing == Standing::Protected) {
+    std::string place(scope::protected_place(report.path));
+    return path + " is written by nobody: " + safe_path(place) + " is protected (" + quoted(first.pod_name) +
+           " has no rule that opens it)\n";
+  }
   if (report.writer() == nullptr) {
     return path + " is written by nobody: " + quoted(first.pod_name) + " denies it (" +
            rule_text(*first.denied_by) + ")\n";
@@ -52,6 +58,8 @@ std::string standing_text(PathHolder const& holder) {
       return "holds it" + blind;
     case Standing::Lent:
       return "lent it to " + safe_line(holder.lent_to, 64) + blind;
+    case Standing::Protected:
+      return "may not write it: protected";
     case Standing::Denied:
       return "denies it: " + rule_text(*holder.denied_by);
     case Standing::NoRule:
@@ -169,6 +177,8 @@ std::string_view standing_name(Standing standing) {
       return "holds";
     case Standing::Lent:
       return "lent";
+    case Standing::Protected:
+      return "protected";
     case Standing::Denied:
       return "denied";
     case Standing::NoRule:

@@ -1,5 +1,7 @@
 #include "pod/authority.hh"
 
+#include "scope/protected.hh"
+
 namespace insomnia::pod {
 namespace {
 
@@ -33,7 +35,8 @@ std::string ScopeAuthority::refusal(std::string const& path, scope::Permission w
     std::string what = wanted == scope::Permission::Write ? "write" : "read";
     std::string may = own.permission ? "you may only read it" : "it is outside this Pod's scope";
     std::string rule;
-    if (own.denied_by) rule = "; denied by the rule " + scope::describe_rules({*own.denied_by});
+    if (wanted == scope::Permission::Write && !own.protected_place.empty()) rule = "; " + scope::describe_protection(own.protected_place);
+    if (own.denied_by) rule += "; denied by the rule " + scope::describe_rules({*own.denied_by});
     auto paths = wanted == scope::Permission::Write ? own_.writable_paths() : own_.readable_paths();
     return "cannot " + what + " " + path + ": " + may + rule + ". " + (what == "write" ? "Writable" : "Readable") + " here: " +
            join_paths(paths) + ". Do not work around this: report it, or leave the change to the Pod that holds the path";

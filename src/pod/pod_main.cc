@@ -20,6 +20,7 @@
 #include "pod/brain.hh"
 #include "pod/census.hh"
 #include "pod/mailbox.hh"
+#include "pod/own_directories.hh"
 #include "pod/pod_tools.hh"
 #include "pod/runtime_dir.hh"
 #include "pod/runtime_keeper.hh"
@@ -117,7 +118,7 @@ Result<void> PodProcess::take_identity() {
 }
 
 Result<void> PodProcess::take_scope() {
-  scope::Scope scope = TRY(scope::Scope::create(state_.config.scope));
+  scope::Scope scope = TRY(without_own_directories(TRY(scope::Scope::create(state_.config.scope)), paths_));
   // The canonical form is what is stored, registered and handed on.
   state_.config.scope = scope.rules();
   if (!scope.is_readable(state_.cwd)) {
@@ -205,9 +206,8 @@ Result<void> PodProcess::start_brain() {
   std::string runtime_dir = paths_.pod_runtime_dir(state_.pod_name);
   std::string spill_dir = runtime_dir + "/bash-output";
   TRY(io::make_directories(spill_dir));
-  own = TRY(own.with_added_allow_rules({{spill_dir, scope::Permission::Read, true}}));
   own = TRY(own.with_added_deny_rules(manifest::memory_denies(manifest.config, state_.workspace_root)));
-  core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own, std::move(table), std::move(workers_));
+  core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own.with_own_files(scope::resolve_path(spill_dir).value_or("")), std::move(table), std::move(workers_));
   // Synced beside what follows; the log thread keeps its order, so the state is on disk before the first message is confirmed.
   core_->persist([this](Result<void> written) {
     if (written) return;

@@ -6,6 +6,7 @@
 #include "registry/waiting.hh"
 #include "registry/write_conflict.hh"
 #include "scope/geometry.hh"
+#include "scope/protected.hh"
 #include "scope/scope.hh"
 
 namespace insomnia::registry {
@@ -151,10 +152,12 @@ Result<void> check_delegation(Allocation const& spawner, std::vector<ScopeRule> 
   for (auto const& rule : requested) {
     if (!delegation) {
       if (is_within(spawner, rule)) continue;
+      auto place = rule.permission == scope::Permission::Write ? scope::protected_place(rule.target) : "";
+      std::string why = place.empty() ? "" : " (" + scope::describe_protection(place) + ")";
       return fail(Code::PermissionDenied,
                   describe_rule(rule) + " is not within the scope of Pod '" + spawner.pod_name + "' (allow " +
                       describe_rules(spawner.scope_allow) + "; deny " + describe_rules(spawner.scope_deny) +
-                      "); ask for a part of one of its rules");
+                      ")" + why + "; ask for a part of one of its rules");
     }
     if (delegation_allows(*delegation, rule)) continue;
     std::string grant =

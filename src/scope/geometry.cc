@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.hh"
+#include "scope/protected.hh"
 #include "scope/scope.hh"
 
 namespace insomnia::scope {
@@ -64,6 +65,7 @@ bool rules_overlap(ScopeRule const& a, ScopeRule const& b) {
 }
 
 bool covers_fully(ScopeRule const& cover, ScopeRule const& inner) {
+  if (inner.permission == Permission::Write && !opens(cover, inner.target)) return false;
   return cover.permission >= inner.permission && contains(paths_of(cover), paths_of(inner));
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/io.hh"
 #include "base/text.hh"
+#include "scope/protected.hh"
 
 namespace insomnia::scope {
 namespace {
@@ -71,10 +72,18 @@ Decision Scope::decide(std::string const& path) const {
 
 Decision Scope::decide_resolved(std::string_view resolved_path) const {
   std::optional<Permission> granted;
+  if (!own_files_.empty() && is_below(resolved_path, own_files_)) return {Permission::Read, std::nullopt, ""};
+  std::string_view place = protected_place(resolved_path);
+  std::string closed;
   for (auto const& rule : rules_.allow) {
-    if (matches(rule, resolved_path) && (!granted || *granted < rule.permission)) granted = rule.permission;
+    if (!matches(rule, resolved_path)) continue;
+    bool shut = rule.permission == Permission::Write && !place.empty() && !is_below(rule.target, place);
+    if (shut) closed = place;
+    auto permission = shut ? Permission::Read : rule.permission;
+    if (!granted || *granted < permission) granted = permission;
   }
   if (!granted) return {};
+  if (granted == Permission::Write) closed.clear();
 
   // The strictest deny decides; of equally strict ones the most specific is named.
   ScopeRule const* cap = nullptr;
@@ -84,9 +93,9 @@ Decision Scope::decide_resolved(std::string_view resolved_path) const {
                     (rule.permission == cap->permission && rule.target.size() > cap->target.size());
     if (stricter) cap = &rule;
   }
-  if (!cap) return {granted, std::nullopt};
-  if (cap->permission == Permission::Read) return {std::nullopt, *cap};
-  return {Permission::Read, *cap};
+  if (!cap) return {granted, std::nullopt, std::move(closed)};
+  if (cap->permission == Permission::Read) return {std::nullopt, *cap, std::move(closed)};
+  return {Permission::Read, *cap, std::move(closed)};
 }
 
 std::vector<std::string> Scope::readable_paths() const {
@@ -114,6 +123,12 @@ Result<Scope> Scope::with_added_deny_rules(std::vector<ScopeRule> const& extra) 
   auto resolved = TRY(resolved_rules(extra));
   Scope result = *this;
   result.rules_.deny.insert(result.rules_.deny.end(), resolved.begin(), resolved.end());
+  return result;
+}
+
+Scope Scope::with_own_files(std::string directory) const {
+  Scope result = *this;
+  result.own_files_ = std::move(directory);
   return result;
 }
 

@@ -27,7 +27,8 @@ bool is_below(std::string_view path, std::string_view base);
 bool matches(ScopeRule const& rule, std::string_view resolved_path);
 /// Whether some path is covered by both rules, permissions aside. Pure.
 bool rules_overlap(ScopeRule const& a, ScopeRule const& b);
-/// Whether `cover` grants at least `inner.permission` on everything that `inner` covers. Pure.
+/// Whether `cover` grants at least `inner.permission` on everything that `inner` covers; not, if `inner` would write in a protected place that
+/// `cover` does not open (scope/protected.hh). Pure.
 bool covers_fully(ScopeRule const& cover, ScopeRule const& inner);
 /// Whether one grant of a delegation scope covers the request fully and no deny of it touches the request.
 /// Pure.
@@ -37,10 +38,12 @@ bool delegation_allows(ScopeConfig const& delegation, ScopeRule const& requested
 struct Decision {
   std::optional<Permission> permission;  ///< nothing: no access
   std::optional<ScopeRule> denied_by;    ///< the deny rule that lowered it, if one did
+  std::string protected_place;           ///< a protected place for which a write rule that covers it does not count; "" when there is none
 };
 
 /// What a Pod may touch. A value: resolved once, compared, printed, tested without files.
-/// permission_at = max of the matching allow rules, capped strictly below every matching deny rule.
+/// permission_at = max of the matching allow rules, capped strictly below every matching deny rule. In protected places (scope/protected.hh)
+/// a write rule counts as a read rule unless it opens them.
 class Scope {
  public:
   /// Resolves every target. Errors: no allow rule at all, a relative target, a target that cannot be
@@ -67,6 +70,9 @@ class Scope {
   Result<Scope> with_added_allow_rules(std::vector<ScopeRule> const& extra) const;
   Result<Scope> with_added_deny_rules(std::vector<ScopeRule> const& extra) const;
   /// Removes at most one exactly equal deny rule for each given one.
+  /// The same, and what lies below `directory` (canonical) may be read whatever the rules say: files that the Pod itself made outside of what
+  /// it was given. No rule: rules() does not have it.
+  Scope with_own_files(std::string directory) const;
   Scope with_removed_deny_rules(std::vector<ScopeRule> const& rules) const;
 
   /// "Readable:\n  - /w\nWritable:\n  - /w/src [non-recursive]"; deny rules are not shown; no newline at the
@@ -77,6 +83,7 @@ class Scope {
 
  private:
   ScopeConfig rules_;
+  std::string own_files_;
 };
 
 /// A Scope that one thread changes and many read: load() gives the value of the moment.

@@ -29,7 +29,7 @@ ToolContext::ToolContext(HandsStart const& start)
     : cwd(start.cwd),
       environment(start.environment),
       read_bytes(start.read_bytes),
-      gate(scope::Scope::from_resolved(start.scope)),
+      gate(scope::Scope::from_resolved(start.scope), scope::resolve_path(start.spill_dir).value_or("")),
       tracker(start.observed),
       spill(start.spill_dir),
       processes(start.marker) {}

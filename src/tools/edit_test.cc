@@ -144,7 +144,7 @@ TEST(Tracker, SeenLinesMerge) {
 }
 
 TEST(ScopeGate, ChangeSettlesWhenTheRefusedWriteEnds) {
-  ScopeGate gate(scope::Scope::from_resolved({{{"/a", Permission::Write, true}, {"/b", Permission::Write, true}}, {}}));
+  ScopeGate gate(scope::Scope::from_resolved({{{"/a", Permission::Write, true}, {"/b", Permission::Write, true}}, {}}), "");
   auto in_a = gate.begin_write("/a/x");
   auto in_b = gate.begin_write("/b/x");
   ASSERT_TRUE(in_a && in_b);

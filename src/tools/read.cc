@@ -167,7 +167,7 @@ void LineWindow::end_line() {
 
 Result<Output> run_read(Call& call, ReadInput const& input) {
   auto scope = call.context.gate.scope();
-  Target target = TRY(locate(*scope, input.file_path, scope::Permission::Read, call.context.spill.directory()));
+  Target target = TRY(locate(*scope, input.file_path, scope::Permission::Read));
   UniqueFd fd = TRY(open_regular(target));
   struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return fail_errno("stat " + input.file_path, errno);

@@ -11,7 +11,8 @@ bool may_write(scope::Scope const& scope, std::string const& path) {
 
 }  // namespace
 
-ScopeGate::ScopeGate(scope::Scope scope) : scope_(std::make_shared<scope::Scope const>(std::move(scope))) {}
+ScopeGate::ScopeGate(scope::Scope const& scope, std::string own_files)
+    : own_files_(std::move(own_files)), scope_(std::make_shared<scope::Scope const>(scope.with_own_files(own_files_))) {}
 
 std::shared_ptr<scope::Scope const> ScopeGate::scope() const {
   std::lock_guard lock(mutex_);
@@ -49,10 +50,10 @@ void ScopeGate::end_write(std::string const& path) {
   for (auto const& callback : settled) callback();
 }
 
-void ScopeGate::change(scope::Scope scope, std::function<void()> settled) {
+void ScopeGate::change(scope::Scope const& scope, std::function<void()> settled) {
   {
     std::lock_guard lock(mutex_);
-    scope_ = std::make_shared<scope::Scope const>(std::move(scope));
+    scope_ = std::make_shared<scope::Scope const>(scope.with_own_files(own_files_));
     Change change{scope_, std::move(settled)};
     if (!is_settled(change)) {
       changes_.push_back(std::move(change));

@@ -19,7 +19,8 @@ namespace insomnia::tools {
 /// it refuses have ended. Two writes of the same path exclude each other. Called from any thread.
 class ScopeGate {
  public:
-  explicit ScopeGate(scope::Scope scope);
+  /// `own_files`: see Scope::with_own_files; kept over changes.
+  ScopeGate(scope::Scope const& scope, std::string own_files);
 
   std::shared_ptr<scope::Scope const> scope() const;
 
@@ -42,7 +43,7 @@ class ScopeGate {
 
   /// Puts a new scope in force. `settled` is called once, without a lock held: now, or by the thread that ends the last write
   /// under way that the new scope refuses.
-  void change(scope::Scope scope, std::function<void()> settled);
+  void change(scope::Scope const& scope, std::function<void()> settled);
 
  private:
   struct Change {
@@ -54,6 +55,7 @@ class ScopeGate {
 
   mutable std::mutex mutex_;
   std::condition_variable path_free_;
+  std::string const own_files_;
   std::shared_ptr<scope::Scope const> scope_;
   std::set<std::string> writing_;
   std::vector<Change> changes_;

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "base/io.hh"
+#include "scope/protected.hh"
 
 namespace insomnia::tools {
 namespace {
@@ -43,11 +44,10 @@ std::vector<Link> links_of(std::string const& path) {
 }
 
 /// Whether the Pod may know that this link is there.
-bool is_visible(Scope const& scope, Link const& link, std::string const& always_readable) {
+bool is_visible(Scope const& scope, Link const& link) {
   auto parent = scope::resolve_path(io::parent_path(link.path));
   if (!parent) return false;
-  if (scope.decide_resolved(*parent).permission) return true;
-  return !always_readable.empty() && scope::is_below(*parent, always_readable);
+  return scope.decide_resolved(*parent).permission.has_value();
 }
 
 std::string listed(std::vector<std::string> const& paths) {
@@ -83,11 +83,12 @@ Error refusal(Scope const& scope, std::string const& shown, std::string const& r
   auto decision = scope.decide_resolved(resolved);
   std::string text = wanted == Permission::Write && decision.permission ? "path is read-only in this scope: " + shown
                                                                         : "path is outside allowed scope: " + shown;
+  if (wanted == Permission::Write && !decision.protected_place.empty()) text += " (" + scope::describe_protection(decision.protected_place) + ")";
   if (decision.denied_by) text += " (denied by the rule " + scope::describe_rules({*decision.denied_by}) + ")";
   return {Code::PermissionDenied, text + allowed(scope, wanted)};
 }
 
-Result<Target> locate(Scope const& scope, std::string const& path, Permission wanted, std::string const& always_readable) {
+Result<Target> locate(Scope const& scope, std::string const& path, Permission wanted) {
   if (!path.starts_with('/')) return fail(Code::InvalidArgument, "path must be absolute: " + path);
   if (path.size() >= PATH_MAX) return fail(Code::InvalidArgument, "path is too long: " + path.substr(0, 100) + "…");
   if (path.find('\0') != std::string::npos) return fail(Code::InvalidArgument, "path must not contain a NUL character");
@@ -98,19 +99,16 @@ Result<Target> locate(Scope const& scope, std::string const& path, Permission wa
 
   std::vector<Link> links = links_of(path);
   for (auto const& link : links) {
-    if (link.broken && is_visible(scope, link, always_readable)) return std::unexpected(broken_link(path, link));
+    if (link.broken && is_visible(scope, link)) return std::unexpected(broken_link(path, link));
   }
   auto resolved = scope::resolve_path(path);
   if (!resolved) {
     return fail(Code::InvalidArgument, "path cannot be resolved: " + path + " (\"..\" below something that does not exist, or a loop of links)");
   }
   auto permission = scope.decide_resolved(*resolved).permission;
-  if (wanted == Permission::Read && !always_readable.empty() && scope::is_below(*resolved, always_readable)) {
-    permission = Permission::Read;
-  }
   if (permission && *permission >= wanted) return Target{path, *std::move(resolved)};
   for (auto const& link : links) {
-    if (!link.broken && is_visible(scope, link, always_readable)) {
+    if (!link.broken && is_visible(scope, link)) {
       return std::unexpected(refusal_through_link(scope, path, link, *resolved, wanted));
     }
   }

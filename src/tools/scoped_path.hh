@@ -17,10 +17,8 @@ struct Target {
 };
 
 /// Checks `path` against the scope, symbolic links followed first. Errors say which rule or which link is in the way and
-/// what would be allowed. What lies below `always_readable` (canonical, may be empty) needs no rule to be read.
-/// The thing at the path need not exist.
-Result<Target> locate(scope::Scope const& scope, std::string const& path, scope::Permission wanted,
-                      std::string const& always_readable = "");
+/// what would be allowed. The thing at the path need not exist.
+Result<Target> locate(scope::Scope const& scope, std::string const& path, scope::Permission wanted);
 
 /// The same text that locate() gives when the scope refuses a path that holds no symbolic link.
 Error refusal(scope::Scope const& scope, std::string const& shown, std::string const& resolved, scope::Permission wanted);

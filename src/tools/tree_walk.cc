@@ -173,8 +173,7 @@ bool TreeWalk::may_hold_readable(std::string const& directory) const {
 }
 
 Result<Target> locate_base(Call& call, std::string_view tool, std::string const& path) {
-  Target target = TRY(locate(*call.context.gate.scope(), path.empty() ? call.context.cwd : path, scope::Permission::Read,
-                             call.context.spill.directory()));
+  Target target = TRY(locate(*call.context.gate.scope(), path.empty() ? call.context.cwd : path, scope::Permission::Read));
   std::string trimmed = target.given;
   while (trimmed.size() > 1 && trimmed.ends_with('/')) trimmed.pop_back();
   struct stat info{};

@@ -65,6 +65,58 @@ class ScopeAndStored : public E2e {
   }
 };
 
+TEST_F(ScopeAndStored, ProtectedPlacesAreOpenedByPeopleAlone) {
+  home.write(".git/hooks/sample", "");
+  std::string hook = home.file(".git/hooks/pre-commit");
+  answer_with(server, "HOOK", [&](Conversation const& conversation) {
+    if (conversation.calls.empty()) return tool_reply({{"w1", "Write", arguments({{"file_path", hook}, {"content", "exit 0\n"}})}});
+    if (conversation.calls.size() == 2) return text_reply("Done.");
+    return tool_reply({{"s1", "SpawnPod", spawn_arguments("kid", "CHILD", {"write:" + home.file(".git/hooks")})}});
+  });
+  ASSERT_TRUE(ended_with(0, home.run({"run", "HOOK", "--name", "boss"})));
+  auto refused = last_conversation(server, "HOOK");
+  EXPECT_TRUE(has(refused.result("w1"), home.file(".git/hooks") + " is protected"));
+  EXPECT_TRUE(has(refused.result("s1"), "not within"));
+  EXPECT_TRUE(has(refused.result("s1"), "is protected"));
+  EXPECT_EQ(home.read(".git/hooks/pre-commit"), "<no file>");
+
+  answer_task(server, "CHILD", {text_reply("child is done")});
+  auto opened = home.run({"run", "HOOK again", "--name", "other", "--scope", "write:.", "--scope", "write:.git/hooks"});
+  ASSERT_TRUE(ended_with(0, opened));
+  EXPECT_EQ(home.read(".git/hooks/pre-commit"), "exit 0\n");
+  EXPECT_TRUE(has(last_conversation(server, "HOOK again").result("s1"), "spawned pod `kid`"));
+}
+
+TEST_F(ScopeAndStored, InsomniasOwnDirectoriesAreNobodysScope) {
+  std::string state = home.paths().pod_dir("boss") + "/metadata.json";
+  answer_with(server, "LOOK", [&](Conversation const& conversation) {
+    if (!conversation.calls.empty()) return text_reply("Done.");
+    return tool_reply({{"r1", "Read", arguments({{"file_path", state}})},
+                       {"w1", "Write", arguments({{"file_path", state}, {"content", "x"}})},
+                       {"s1", "SpawnPod", spawn_arguments("kid", "CHILD", {"write:" + home.paths().data_dir})},
+                       {"b1", "Bash", arguments({{"command", "seq 100000"}})}});
+  });
+  ASSERT_TRUE(ended_with(0, home.run({"run", "LOOK", "--name", "boss", "--scope", "write:" + home.path()})));
+  auto seen = last_conversation(server, "LOOK");
+  EXPECT_TRUE(has(seen.result("r1"), "denied by the rule read:" + home.paths().data_dir));
+  EXPECT_TRUE(has(seen.result("w1"), "denied by the rule read:" + home.paths().data_dir));
+  EXPECT_TRUE(has(seen.result("s1"), "not within"));
+  auto refused = home.run({"run", "LOOK", "--name", "inside", "--scope", "write:" + home.paths().data_dir + "/x"});
+  EXPECT_TRUE(ended_with(4, refused));
+  EXPECT_TRUE(has(refused.err, "where insomnia keeps its own files"));
+}
+
+TEST_F(ScopeAndStored, CommandsOfAPodCannotStartPodsPastIt) {
+  answer_with(server, "SNEAK", [&](Conversation const& conversation) {
+    if (!conversation.calls.empty()) return text_reply("Done.");
+    return tool_reply({{"b1", "Bash", arguments({{"command", home.binary + " run more --name sneaked; echo code $?"}})}});
+  });
+  ASSERT_TRUE(ended_with(0, home.run({"run", "SNEAK", "--name", "boss"})));
+  auto seen = last_conversation(server, "SNEAK");
+  EXPECT_TRUE(has(seen.result("b1"), "code 4"));
+  EXPECT_TRUE(has(seen.result("b1"), "SpawnPod"));
+}
+
 using States = std::map<std::string, std::string>;
 
 TEST_F(ScopeAndStored, ScopeTellsTheWriterAndHowItCameByIt) {
