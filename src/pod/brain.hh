@@ -119,6 +119,7 @@ class Brain final : public llm::CallHandler {
 
   // Children and mail.
   bool first_run_may_come() const;
+  bool parent_lives() const;
   void scan_mail(std::function<void()> done);
   void start_scan(std::function<void()> done);
   void release_mail();
@@ -129,6 +130,8 @@ class Brain final : public llm::CallHandler {
   void tell_parent(wire::PodEvent event);
   void notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated);
   void report_to_parent(Mail mail);
+  void report_further_up(Mail mail);
+  void take_parent(ParentLink parent);
   wire::PodEvent end_event(agent::RunEnded const& end) const;
 
   // Settling and ending.
@@ -150,6 +153,7 @@ class Brain final : public llm::CallHandler {
   std::map<std::string, uint64_t> inbox_;         ///< last mail taken in, by sender
   std::map<std::string, uint64_t> logged_inbox_;  ///< the same, but on disk
   std::set<std::pair<std::string, uint64_t>> unlogged_;  ///< taken in, but the log refused it: to be taken again
+  std::map<std::string, bool> looked_up_;  ///< instances of unknown senders: whether it is known now that they are no children
   loop::Timer mail_retry_;
   tools::TaskStore tasks_;
   cell::Hands hands_;

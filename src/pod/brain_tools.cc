@@ -7,6 +7,7 @@
 #include "base/text.hh"
 #include "manifest/permission.hh"
 #include "pod/brain.hh"
+#include "pod/report_receiver.hh"
 #include "registry/liveness.hh"
 
 namespace insomnia::pod {
@@ -228,6 +229,15 @@ bool Brain::first_run_may_come() const {
   return !holder || (*holder && (*holder)->instance_id == parent->instance_id);
 }
 
+/// In this or a later instance; a later Pod of its name is another one.
+bool Brain::parent_lives() const {
+  auto const& parent = *core_.state.parent;
+  auto holder = registry::lock_holder(core_.paths.pod_lock(parent.pod_name));
+  if (!holder || !*holder) return !holder;
+  auto state = read_pod_state(core_.paths, parent.pod_name);
+  return !state || (*state && (*state)->pod_id == parent.pod_id);
+}
+
 void Brain::scan_mail(std::function<void()> done) {
   ++scans_;
   if (mail_hold_ && !first_run_may_come()) release_mail();
@@ -268,6 +278,19 @@ void Brain::take_mail(Mail const& mail) {
   std::string about = mail.event ? wire::pod_name_of(*mail.event) : "";
   bool of_itself = about.empty() || about == mail.from_pod_name;
   if (mail.event && !(of_itself && children_.may_report(mail.from_pod_id, mail.from_pod_name))) {
+    // It may have become a child just now, because the Pod between has ended.
+    auto [looked_up, first] = looked_up_.emplace(mail.from_instance_id, false);
+    if (of_itself && first) {
+      ++scans_;
+      children_.look_for_new_ones([this, alive = alive_, mail] {
+        if (!*alive) return;
+        looked_up_[mail.from_instance_id] = true;
+        take_mail(mail);
+        --scans_;
+        settled_may_have_changed();
+      });
+    }
+    if (of_itself && !looked_up->second) return;  // it is looked up
     log::warn("mail of " + mail.from_pod_name + " is not taken in: it is no child of this Pod; it is kept in inbox/dead");
     core_.log_worker.run([paths = core_.paths, name = core_.name(), reference] { bury_mail(paths, name, reference.sender, reference.seq); });
     return;
@@ -277,7 +300,12 @@ void Brain::take_mail(Mail const& mail) {
     take_child_event(*mail.event, reference, mail.taken);
     return;
   }
+  // Only a parent sends such letters: one that is not the known parent has taken this Pod over, if that one is dead.
   bool from_parent = core_.state.parent && core_.state.parent->pod_id == mail.from_pod_id;
+  if (core_.state.parent && !from_parent && !parent_lives()) {
+    take_parent({mail.from_pod_id, mail.from_instance_id, mail.from_pod_name, core_.paths.pod_socket(mail.from_pod_name)});
+    from_parent = true;
+  }
   if (!engine_.busy() && inputs_.empty()) {
     feed(agent::StartRun{.input = wire::text_segments(mail.text), .attachments = {}, .delegated = from_parent, .mail = reference});
     return;
@@ -315,11 +343,16 @@ void Brain::notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std
 }
 
 void Brain::report_to_parent(Mail mail) {
-  std::string parent = core_.state.parent->pod_name;
-  core_.log_worker.run<Result<void>>(
-      [paths = core_.paths, parent, mail = std::move(mail)] { return post_mail(paths, parent, mail); },
-      [this, alive = alive_](Result<void> posted) {
+  using Posted = std::optional<Result<void>>;
+  core_.log_worker.run<Posted>(
+      [paths = core_.paths, parent = *core_.state.parent, mail]() -> Posted {
+        if (!will_read_mail(paths, parent)) return std::nullopt;
+        return post_mail(paths, parent.pod_name, mail);
+      },
+      [this, alive = alive_, mail](Posted outcome) {
         if (!*alive) return;
+        if (!outcome) return report_further_up(mail);
+        Result<void> posted = *std::move(outcome);
         fault_point("report.posted");
         if (!posted) {
           alert("error", "pod", "the end could not be reported to the parent: " + posted.error().message);
@@ -327,6 +360,30 @@ void Brain::report_to_parent(Mail mail) {
         }
         poke_sender_.poke(core_.state.parent->socket);
       });
+}
+
+/// The parent is gone for good: what it was to hear goes to the next one above, who is the parent from now on.
+void Brain::report_further_up(Mail mail) {
+  core_.registry_worker.run<std::optional<ParentLink>>(
+      [paths = core_.paths, registry = core_.registry.get(), self = core_.state.pod_id, parent = *core_.state.parent] {
+        return report_receiver(paths, *registry, self, parent);
+      },
+      [this, alive = alive_, mail = std::move(mail)](std::optional<ParentLink> receiver) mutable {
+        if (!*alive) return;
+        if (!receiver) {
+          alert("warn", "pod", "nobody is left to report to: Pod `" + core_.state.parent->pod_name + "` and those above it are gone");
+          return;
+        }
+        take_parent(*std::move(receiver));
+        mail.to_pod_id = core_.state.parent->pod_id;
+        report_to_parent(std::move(mail));
+      });
+}
+
+void Brain::take_parent(ParentLink parent) {
+  if (core_.state.parent && core_.state.parent->pod_id == parent.pod_id) return;
+  core_.state.parent = std::move(parent);
+  core_.persist();
 }
 
 /// An end that a child did not tell itself becomes a letter to this Pod: it outlives a crash until it is in the log. Its number is fixed, so

@@ -48,16 +48,6 @@ tools::Output unknown_pod(std::string const& name) {
   return tools::failed({Code::InvalidArgument, "no spawned pod named `" + name + "`; ListPods shows those that you can address"});
 }
 
-bj::array rules_json(std::vector<scope::ScopeRule> const& rules) {
-  bj::array list;
-  for (auto const& rule : rules) {
-    list.push_back({{"target", rule.target},
-                    {"permission", rule.permission == scope::Permission::Write ? "write" : "read"},
-                    {"recursive", rule.recursive}});
-  }
-  return list;
-}
-
 }  // namespace
 
 ChildTools::ChildTools(PodCore& core, Children& children, PokeSender& poke_sender)
@@ -205,76 +195,6 @@ void ChildTools::stop(std::string_view arguments, Done done) {
   children_.stop(record->pod_id, true, [name = input->name, done = std::move(done)](Result<std::string> const& stopped) {
     if (!stopped) done(tools::failed(stopped.error()));
     else done({.summary = "stopped `" + name + "`; scope back: " + *stopped, .content = std::nullopt, .is_error = false});
-  });
-}
-
-// ---- ListPods
-
-struct ChildTools::Listing {
-  std::map<std::string, bj::object> pods;
-  size_t open = 0;
-  std::function<void(std::string)> done;
-
-  void finish_if_complete() {
-    if (open > 0) return;
-    bj::array list;
-    for (auto& [name, pod] : pods) list.push_back(std::move(pod));
-    done(json::dump(bj::value(std::move(list))));
-  }
-};
-
-void ChildTools::list_json(std::function<void(std::string)> done) {
-  auto listing = std::make_shared<Listing>();
-  listing->done = std::move(done);
-  auto const& state = core_.state;
-  bj::object self{{"pod_name", state.pod_name}, {"visibility", "self_pod"}, {"state", "readable"}};
-  self["active"] = {{"session_id", state.session_id}, {"segment_id", state.segment_id}};
-  self["live"] = {{"socket_path", core_.socket_path()}, {"reachable", true}};
-  self["restore"] = {{"possible", false}, {"reason", "it is live"}};
-  self["comm_registry"] = {{"registered", false}};
-  uint64_t own = 0;
-  uint64_t living = 0;
-  for (auto const& child : state.spawned_children) {
-    if (child.grandchild) continue;
-    ++own;
-    if (children_.is_living(child.pod_id)) ++living;
-  }
-  self["spawned_children"] = {{"count", own}, {"reachable", living}, {"unreachable", own - living}};
-  listing->pods[state.pod_name] = std::move(self);
-
-  listing->open = 1;
-  for (auto const& child : state.spawned_children) {
-    bj::object item{{"pod_name", child.pod_name}, {"visibility", "spawned_child"}, {"state", "readable"}};
-    item["task"] = child.task;
-    item["comm_registry"] = {{"registered", true}, {"socket_path", child.socket_path}, {"scope_delegated", rules_json(child.scope_delegated)}};
-    item["restore"] = {{"possible", false}, {"restore_name", child.pod_name}, {"reason", "it is live"}};
-    ++listing->open;
-    uint64_t id = next_call_;
-    keep(std::make_unique<client::OneShot>(
-        core_.loop, child.socket_path, std::nullopt, 500,
-        [this, alive = alive_, id, listing, item, socket = child.socket_path](Result<wire::SnapshotEvent> snapshot) mutable {
-          core_.loop.post([this, alive, id] {
-            if (*alive) calls_.erase(id);
-          });
-          bj::object live{{"socket_path", socket}, {"reachable", snapshot.has_value()}};
-          if (snapshot) live["status"] = wire::status_name(snapshot->status);
-          else live["error"] = snapshot.error().message;
-          item["live"] = std::move(live);
-          std::string name(item["pod_name"].as_string());
-          listing->pods[name] = std::move(item);
-          --listing->open;
-          listing->finish_if_complete();
-        }));
-  }
-  --listing->open;
-  listing->finish_if_complete();
-}
-
-void ChildTools::list(Done done) {
-  list_json([done = std::move(done)](std::string const& text) {
-    auto value = json::parse(text);
-    size_t count = value && value->is_array() ? value->as_array().size() : 0;
-    done({.summary = std::to_string(count) + " visible pod(s)", .content = value ? json::dump_pretty(*value) : text, .is_error = false});
   });
 }
 

@@ -23,11 +23,13 @@ class ChildTools {
   void read_output(std::string_view arguments, Done done);
   void stop(std::string_view arguments, Done done);
   void list(Done done);
-  /// The list of visible Pods as JSON text, for the method list_pods as well.
+  /// The list of visible Pods as JSON text, for the method list_pods as well: this one, all that it knows below it, and the last of its own
+  /// children that have ended.
   void list_json(std::function<void(std::string)> done);
 
  private:
   struct Listing;
+  void probe(std::shared_ptr<Listing> const& listing, std::string const& name, std::string const& socket);
   void read_stored(std::string const& name, std::string const& pod_id, Done done);
   tools::Output new_text(std::string const& name, std::string const& pod_id, std::string const& segment, std::vector<std::string> const& lines,
                          std::string const& state);

@@ -11,6 +11,7 @@
 #include "base/text.hh"
 #include "pod/restore.hh"
 #include "pod/census.hh"
+#include "pod/report_receiver.hh"
 #include "pod/target_directories.hh"
 #include "registry/liveness.hh"
 
@@ -87,7 +88,8 @@ std::vector<wire::ChildInfo> Children::infos() const {
 
 bool Children::any_working() const {
   auto const& records = core_.state.spawned_children;
-  return std::any_of(records.begin(), records.end(), [&](auto const& record) { return record.work_open && is_living(record.pod_id); });
+  bool asking = std::any_of(living_.begin(), living_.end(), [](auto const& child) { return child.second->asked; });
+  return asking || std::any_of(records.begin(), records.end(), [&](auto const& record) { return record.work_open && is_living(record.pod_id); });
 }
 
 uint64_t Children::working_for_parent() const {
@@ -205,6 +207,7 @@ void Children::started(std::string const& pod_id, loop::Child process, UniqueFd 
 
 void Children::set_work_open(std::string const& pod_id, bool open) {
   auto* record = find_by_id(pod_id);
+  if (auto it = living_.find(pod_id); it != living_.end() && !open) it->second->heard_end = true;
   if (record == nullptr || record->work_open == open) return;
   record->work_open = open;
   core_.persist();
@@ -318,6 +321,7 @@ void Children::take_over(std::vector<registry::Allocation> const& rows) {
     record.socket_path = row.socket;
     record.callback_address = core_.socket_path();
     record.state = "live";
+    record.taken_over = true;
     record.for_parent = core_.state.parent.has_value();  // who gave its work is gone
     record.task = row.task;
     record.scope_delegated = row.scope_allow;
@@ -326,9 +330,39 @@ void Children::take_over(std::vector<registry::Allocation> const& rows) {
     if (!watch_living(record, *child)) continue;  // it has just ended; the registry finds that out
     std::erase_if(core_.state.spawned_children, [&](auto const& other) { return other.grandchild && other.pod_name == row.pod_name; });
     living_[row.pod_id] = std::move(child);
+    ask_whether_it_works(record);
     core_.state.spawned_children.push_back(std::move(record));
     broadcast_state(core_.state.spawned_children.back(), "idle");
   }
+}
+
+/// Of one that was taken over. Its end is waited for when it will report to this Pod: the one between is gone for good.
+void Children::ask_whether_it_works(ChildRecord const& record) {
+  living_[record.pod_id]->asked = true;
+  core_.log_worker.run<bool>(
+      [paths = core_.paths, name = record.pod_name, pod_id = record.pod_id, self = core_.state.pod_id] {
+        auto state = read_pod_state(paths, name);
+        if (!state || !*state || (*state)->pod_id != pod_id || !(*state)->parent) return false;
+        return (*state)->parent->pod_id == self || !will_read_mail(paths, *(*state)->parent);
+      },
+      [this, alive = alive_, pod_id = record.pod_id, socket = record.socket_path](bool reports_here) {
+        if (!*alive || !living_.contains(pod_id)) return;
+        auto answered = [this, pod_id](bool works) {
+          auto child = living_.find(pod_id);
+          if (child == living_.end()) return;
+          child->second->asked = false;
+          if (works && !child->second->heard_end) {
+            set_shown_state(pod_id, "running");
+            set_work_open(pod_id, true);
+          }
+          host_.changed();
+        };
+        if (!reports_here) return answered(false);
+        living_[pod_id]->probe =
+            std::make_unique<client::OneShot>(core_.loop, socket, std::nullopt, kStopStepMs, [answered](Result<wire::SnapshotEvent> snapshot) {
+              answered(snapshot && snapshot->status == wire::PodStatus::Running);
+            });
+      });
 }
 
 /// Watches a child that another process started, and takes what it holds from the own scope. False: it does not live.
@@ -416,9 +450,11 @@ void Children::stop_all(std::function<void()> done, bool interrupted, bool depen
   }
   auto left = std::make_shared<size_t>(ids.size());
   for (auto const& id : ids) {
+    // One that was taken over goes on with the Pod that it was started by, if that is brought back.
+    auto const* record = find_by_id(id);
     stop(id, true, [left, done](Result<std::string> const&) {
       if (--*left == 0) done();
-    }, interrupted);
+    }, interrupted || (record != nullptr && record->taken_over));
   }
 }
 
@@ -447,15 +483,22 @@ void Children::recover(std::set<std::string> const& restoring, std::function<voi
       if (*alive) process_ended(pod_id, std::nullopt);
     });
   }
-  using Rows = Result<std::vector<registry::Allocation>>;
-  core_.registry_worker.run<Rows>([registry = core_.registry.get(), self = core_.state.pod_id] { return registry->children(self); },
-                                  [this, alive = alive_](Rows const& rows) {
-                                    if (!*alive || !rows) return;
-                                    take_over(*rows);
-                                    host_.scope_changed();
-                                  });
+  look_for_new_ones();
   grandchildren_.look();
   one_less();
+}
+
+void Children::look_for_new_ones(std::function<void()> done) {
+  using Rows = Result<std::vector<registry::Allocation>>;
+  core_.registry_worker.run<Rows>([registry = core_.registry.get(), self = core_.state.pod_id] { return registry->children(self); },
+                                  [this, alive = alive_, done = std::move(done)](Rows const& rows) {
+                                    if (!*alive) return;
+                                    if (rows) {
+                                      take_over(*rows);
+                                      host_.scope_changed();
+                                    }
+                                    done();
+                                  });
 }
 
 }  // namespace insomnia::pod

@@ -48,6 +48,9 @@ class Children {
   /// `done`: the ends of the others are taken in.
   void recover(std::set<std::string> const& restoring = {}, std::function<void()> done = [] {});
 
+  /// Pods that became children because the one between has ended are taken up; `done` afterwards.
+  void look_for_new_ones(std::function<void()> done = [] {});
+
   ChildRecord* find(std::string_view pod_name);
   ChildRecord* find_by_id(std::string_view pod_id);
   /// Whether mail of this sender (a pod_id, or the instance_id of an end that this Pod wrote itself) about `pod_name` is of a child that is
@@ -112,6 +115,9 @@ class Children {
     UniqueFd pidfd;  ///< of a child that an earlier instance started
     std::unique_ptr<loop::FdWatcher> watcher;
     std::string shown_state = "starting";
+    bool heard_end = false;  ///< of its work
+    bool asked = false;      ///< whether it works, and has not answered yet
+    std::unique_ptr<client::OneShot> probe;
     bool stop_expected = false;
     bool interrupted = false;  ///< the stop is not wished for
     std::vector<std::function<void(Result<std::string>)>> waiters;
@@ -131,6 +137,7 @@ class Children {
   wire::ChildInfo info(ChildRecord const& record, std::string const& state) const;
   void move_to_reclaimed(std::string const& pod_id, bool crashed);
   void take_over(std::vector<registry::Allocation> const& rows);
+  void ask_whether_it_works(ChildRecord const& record);
   bool watch_living(ChildRecord const& record, Living& child);
 
   PodCore& core_;

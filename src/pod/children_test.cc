@@ -1,7 +1,9 @@
 #include "pod/children.hh"
 
+#include <boost/json.hpp>
 #include <csignal>
 
+#include "base/json.hh"
 #include "pod/children_fixture_test.hh"
 #include "pod/mailbox.hh"
 
@@ -200,6 +202,44 @@ TEST_F(ChildrenTest, ListShowsTheOwnPodAndItsChildrenByName) {
   EXPECT_LT(text.find("\"aunt\""), text.find("\"kid\""));
   EXPECT_HAS(text, "\"reachable\": true");
   EXPECT_HAS(text, "\"reachable\": false");
+}
+
+TEST_F(ChildrenTest, ListShowsThoseThatHaveEndedAndWhetherTheyCanComeBack) {
+  start("kid", "pod", work);
+  (void)call(&ChildTools::stop, R"({"name":"kid"})");
+  auto listed = [&] {
+    std::optional<tools::Output> answer;
+    tools->list([&](tools::Output output) { answer = std::move(output); });
+    run_until([&] { return answer.has_value(); });
+    return json::parse(*answer->content)->as_array().at(0).as_object();
+  };
+  auto kid = listed();
+  EXPECT_EQ(kid["pod_name"], "kid");
+  EXPECT_EQ(kid["state"], "missing") << "the fake child stores nothing";
+  EXPECT_EQ(kid["live"].as_object()["reachable"], false);
+  EXPECT_EQ(kid["restore"].as_object()["possible"], false);
+
+  PodState stored;
+  stored.pod_name = "kid";
+  stored.pod_id = "kid-id";
+  stored.session_id = "01890000-0000-7000-8000-000000000001";
+  stored.segment_id = "01890000-0000-7000-8000-000000000002";
+  ASSERT_TRUE(io::make_directories(paths.sessions_dir() + "/" + stored.session_id));
+  ASSERT_TRUE(io::replace_file(paths.sessions_dir() + "/" + stored.session_id + "/" + stored.segment_id + ".jsonl", ""));
+  ASSERT_TRUE(write_pod_state(paths, stored));
+  kid = listed();
+  EXPECT_EQ(kid["state"], "readable");
+  EXPECT_EQ(kid["active"].as_object()["segment_id"].as_string(), stored.segment_id);
+  EXPECT_EQ(kid["restore"].as_object()["possible"], true);
+
+  stored.pod_id = "a later kid";
+  ASSERT_TRUE(write_pod_state(paths, stored));
+  kid = listed();
+  EXPECT_EQ(kid["restore"].as_object()["possible"], false);
+  EXPECT_EQ(kid["restore"].as_object()["reason"], "the name is another Pod's by now");
+
+  ASSERT_TRUE(io::replace_file(paths.pod_dir("kid") + "/metadata.json", "{ torn"));
+  EXPECT_EQ(listed()["state"], "corrupt");
 }
 
 }  // namespace

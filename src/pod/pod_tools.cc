@@ -113,7 +113,7 @@ std::vector<tools::Definition> pod_tool_definitions(std::string spawn_descriptio
                          "Bring back a Pod that you spawned and that has ended: its session and the scope that it had. Interrupted work goes on; "
                          "else it waits for SendToPod.",
                          tools::object_schema({name}), Place::Brain});
-  definitions.push_back({"ListPods", "You and the Pods that you spawned, with their state and scope.", tools::object_schema({}), Place::Brain});
+  definitions.push_back({"ListPods", "You, the Pods that you spawned and those below them, with their state and scope; also the last ones that have ended, and whether RestorePod can bring them back.", tools::object_schema({}), Place::Brain});
   return definitions;
 }
 

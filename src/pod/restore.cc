@@ -83,6 +83,33 @@ std::vector<RestorableChild> children_to_restore(Paths const& paths, std::string
   return result;
 }
 
+std::vector<StoredLook> look_at_stored(Paths const& paths, std::vector<StoredName> const& pods) {
+  std::vector<StoredLook> result;
+  for (auto const& [name, pod_id] : pods) {
+    StoredLook& look = result.emplace_back();
+    auto state = read_pod_state(paths, name);
+    if (!state) {
+      look.state = "corrupt";
+      look.error = look.reason = state.error().message;
+      continue;
+    }
+    if (!*state || (*state)->pod_id != pod_id) {
+      look.reason = *state ? "the name is another Pod's by now" : "nothing of it is stored";
+      continue;
+    }
+    look.state = "readable";
+    look.session_id = (*state)->session_id;
+    look.segment_id = (*state)->segment_id;
+    auto holder = registry::lock_holder(paths.pod_dir(name) + "/lock");
+    if (!holder) look.reason = holder.error().message;
+    else if (*holder) look.reason = "it is live";
+    else if (look.segment_id.empty()) look.reason = "it was never given anything to do";
+    else if (!io::exists(session::segment_path(paths.sessions_dir(), {look.session_id, look.segment_id}))) look.reason = "its session is missing";
+    else look.restorable = true;
+  }
+  return result;
+}
+
 void mark_done(Paths const& paths, std::string_view name, std::string_view pod_id) {
   // With the lock in hand nobody starts it meanwhile.
   auto lock = registry::InstanceLock::acquire(paths.pod_dir(name) + "/lock", "restore");

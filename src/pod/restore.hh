@@ -27,6 +27,22 @@ Result<RestorableChild> read_restorable(Paths const& paths, std::string_view nam
 /// cannot be read are left out with a warning. Blocking.
 std::vector<RestorableChild> children_to_restore(Paths const& paths, std::string_view parent_id);
 
+struct StoredName {
+  std::string pod_name;
+  std::string pod_id;
+};
+/// What is stored of a Pod, as ListPods shows it.
+struct StoredLook {
+  std::string state = "missing";  ///< of its metadata: readable, missing (also: the name is another Pod's by now), corrupt
+  std::string error;              ///< what is wrong with it
+  std::string session_id;
+  std::string segment_id;
+  bool restorable = false;
+  std::string reason;  ///< why not
+};
+/// One for each, in their order. Blocking.
+std::vector<StoredLook> look_at_stored(Paths const& paths, std::vector<StoredName> const& pods);
+
 /// Writes that the stored Pod ended for good, unless it is alive or another one by now. Blocking.
 void mark_done(Paths const& paths, std::string_view name, std::string_view pod_id);
 

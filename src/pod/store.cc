@@ -62,6 +62,7 @@ bj::object encode_child(ChildRecord const& child) {
           {"for_parent", child.for_parent},
           {"end_when_done", child.end_when_done},
           {"die_with_parent", child.die_with_parent},
+          {"taken_over", child.taken_over},
           {"grandchild", child.grandchild},
           {"read_segment", child.read_segment},
           {"read_index", child.read_index}};
@@ -87,6 +88,7 @@ Result<ChildRecord> decode_child(bj::object const& object) {
   child.for_parent = reader.boolean_or("for_parent", false);
   child.end_when_done = reader.boolean_or("end_when_done", false);
   child.die_with_parent = reader.boolean_or("die_with_parent", false);
+  child.taken_over = reader.boolean_or("taken_over", false);
   child.grandchild = reader.boolean_or("grandchild", false);
   child.read_segment = reader.string_or("read_segment", "");
   child.read_index = reader.uint_or("read_index", 0);

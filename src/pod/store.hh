@@ -32,6 +32,7 @@ struct ChildRecord {
   bool for_parent = false;        ///< its work is a part of what the own parent gave: news of it lead to reports to that one
   bool end_when_done = false;     ///< it ends by itself when it has reported
   bool die_with_parent = false;
+  bool taken_over = false;        ///< another Pod started it, which has ended
   bool grandchild = false;        ///< known through scope_sub_delegated only
   std::string read_segment;       ///< ReadPodOutput: where the last reading stopped
   uint64_t read_index = 0;

@@ -234,7 +234,13 @@ class SqliteRegistry final : public Registry {
       return fail(Code::PermissionDenied, "pod registry " + path_ + " is open for reading only");
     return run([&](AllocationTable& table) -> Result<void> {
       std::vector<Row> dead;
-      if (request) dead = TRY(find_dead_rows(table, liveness_, request->row, request->limits));
+      if (request) {
+        // One snapshot: otherwise each of its many queries would lock the file for itself.
+        Transaction snapshot(*database_);
+        TRY(snapshot.begin(Transaction::Kind::Read));
+        dead = TRY(find_dead_rows(table, liveness_, request->row, request->limits));
+        TRY(snapshot.commit());
+      }
       Result<void> outcome;
       {
         Transaction transaction(*database_);

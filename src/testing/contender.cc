@@ -30,7 +30,7 @@ namespace {
 using registry::Allocation;
 using registry::AllocationState;
 
-constexpr unsigned kFan = 4;  ///< parts of a path
+constexpr unsigned kFan = 8;  ///< parts of a path
 
 /// The paths at the end, two levels below the root.
 std::vector<std::string> leaves_of(ContenderTask const& task) {
@@ -79,7 +79,9 @@ class Process {
   ContenderEnd contend() {
     do {
       Allocation row = next_request();
-      if (auto failed = take(row)) return *failed;
+      auto taken = take(row);
+      if (!taken) return taken.error();
+      if (!*taken) continue;
       if (auto failed = prove_and_hold(row)) return *failed;
       if (auto released = registry_->release(row.pod_id, instance_); !released) return refused(released.error());
     } while (!io::exists(task_.stop));
@@ -139,7 +141,7 @@ class Process {
     row.pid = ::getpid();
     auto part = [this] { return "/" + std::to_string(number(kFan)); };
     for (unsigned count = 1 + number(2); count > 0; --count) {
-      unsigned depth = task_.go_fd >= 0 || number(24) == 0 ? 0 : 1 + (number(3) + 1) / 2;
+      unsigned depth = task_.go_fd >= 0 || number(64) == 0 ? 0 : 1 + (number(3) + 1) / 2;
       std::string path = task_.root;
       for (; depth > 0; --depth) path += part();
       row.scope_allow.push_back({path, scope::Permission::Write, true});
@@ -147,13 +149,14 @@ class Process {
     return row;
   }
 
-  /// Asks for it, waits if it must.
-  std::optional<ContenderEnd> take(Allocation const& row) {
-    if (number(2) == 0) {
+  /// Whether it was granted. Who does not wait for what is busy asks for something else.
+  std::expected<bool, ContenderEnd> take(Allocation const& row) {
+    if (!task_.waits) {
       auto taken = registry_->register_pod(row);
-      if (taken) return std::nullopt;
-      if (taken.error().code != Code::Conflict) return refused(taken.error());
-      if (task_.alone) return told_to_wait(taken.error().message);
+      if (taken) return true;
+      if (taken.error().code != Code::Conflict) return std::unexpected(refused(taken.error()));
+      if (task_.alone) return std::unexpected(told_to_wait(taken.error().message));
+      return false;
     }
     std::optional<Result<void>> outcome;
     std::string told;
@@ -173,9 +176,9 @@ class Process {
       while (!outcome) loop_.run_once(-1);
     }
     worker_.drain();
-    if (!*outcome) return refused(outcome->error());
-    if (task_.alone && !told.empty()) return told_to_wait(told);
-    return std::nullopt;
+    if (!*outcome) return std::unexpected(refused(outcome->error()));
+    if (task_.alone && !told.empty()) return std::unexpected(told_to_wait(told));
+    return true;
   }
 
   std::optional<ContenderEnd> prove_and_hold(Allocation const& row) {

@@ -20,6 +20,7 @@ struct ContenderTask {
   std::string marks;   ///< a directory: one file for each path at the end
   std::string stop;    ///< when this file exists it makes no further request
   int report_fd = -1;  ///< where it writes a ContenderEvent at a time
+  bool waits = true;   ///< for what is busy; else it asks for something else
   bool alone = false;  ///< nobody else asks for a part of `root`: being told to wait is wrong
   int crashes = 0;     ///< it kills itself about once in so many grants, while it holds; 0: never
   int go_fd = -1;      ///< when given it asks for all of `root`, and what it is granted it holds until there is a byte here

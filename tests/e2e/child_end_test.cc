@@ -116,5 +116,31 @@ TEST_F(ChildEnd, StoppedFromTheCommandLineIsReported) {
   EXPECT_TRUE(last_conversation(server, "PARENT").was_told("pod `kid`"));
 }
 
+/// boss spawns kid, kid spawns grandkid; then a person stops kid alone.
+TEST_F(ChildEnd, WorkBelowAPodThatWasStoppedIsReportedToTheNextOneAbove) {
+  home.write("left/deep/old.txt", "");
+  answer_with(server, "TOP", [this](Conversation const& conversation) {
+    if (conversation.calls.empty()) return tool_reply({{"s1", "SpawnPod", spawn_arguments("kid", "CHILD", {"write:" + home.file("left")})}});
+    return text_reply(conversation.was_told("small one is done") ? "I heard it." : "I wait.");
+  });
+  answer_with(server, "CHILD", [this](Conversation const& conversation) {
+    if (conversation.calls.empty()) return tool_reply({{"s1", "SpawnPod", spawn_arguments("grandkid", "SMALL", {"write:" + home.file("left/deep")})}});
+    return text_reply("I wait for the small one.");
+  });
+  Reply small = text_reply("small one is done");
+  small.head_gate = "small";
+  answer_task(server, "SMALL", {small});
+  auto run = home.start({"run", "TOP", "--name", "boss"});
+  ASSERT_TRUE(server.wait_for_gate("small", kPatienceMs)) << run->err();
+  ASSERT_TRUE(run->wait_for_out("I wait.")) << run->err();
+  ASSERT_TRUE(ended_with(0, home.run({"stop", "kid"})));
+  ASSERT_TRUE(run->wait_for_out("shut down")) << run->out() << run->err();
+  EXPECT_NE(home.pid_of("grandkid"), 0);
+  server.open_gate("small");
+  ASSERT_TRUE(ended_with(0, *run));
+  EXPECT_TRUE(has(home.run({"read", "boss"}).out, "I heard it."));
+  EXPECT_TRUE(home.processes().empty());
+}
+
 }  // namespace
 }  // namespace insomnia::e2e
