@@ -18,6 +18,7 @@
 #include "cli/output.hh"
 #include "cli/table.hh"
 #include "registry/liveness.hh"
+#include "scope/rules_json.hh"
 #include "scope/scope.hh"
 
 namespace insomnia::cli {
@@ -76,16 +77,6 @@ class Tree {
   std::vector<bool> done_;
   std::vector<std::pair<size_t, size_t>> result_;
 };
-
-boost::json::array rules_json(std::vector<scope::ScopeRule> const& rules) {
-  boost::json::array result;
-  for (auto const& rule : rules) {
-    result.push_back({{"target", text::to_utf8(rule.target)},
-                      {"permission", rule.permission == scope::Permission::Write ? "write" : "read"},
-                      {"recursive", rule.recursive}});
-  }
-  return result;
-}
 
 std::string scope_text(registry::Allocation const& row, std::optional<pod::StoredPod> const& stored) {
   if (stored && row.pod_id.empty()) return "-";
@@ -176,7 +167,7 @@ std::string pod_list_json(std::vector<PodRow> const& rows) {
     item["workspace_root"] = text::to_utf8(row.workspace_root);
     item["task"] = text::to_utf8(row.task);
     item["scope"] =
-        boost::json::object{{"allow", rules_json(row.scope_allow)}, {"deny", rules_json(row.scope_deny)}};
+        boost::json::object{{"allow", scope::rules_to_json(row.scope_allow)}, {"deny", scope::rules_to_json(row.scope_deny)}};
     if (stored) add_stored(item, *stored);
     list.push_back(std::move(item));
   }

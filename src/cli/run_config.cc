@@ -11,6 +11,7 @@
 #include "pod/store.hh"
 #include "profile/profile_set.hh"
 #include "profile/selector.hh"
+#include "scope/geometry.hh"
 #include "scope/scope.hh"
 
 namespace insomnia::cli {
@@ -28,12 +29,12 @@ Result<std::string> read_task(std::string const& argument) {
 
 Result<std::string> working_directory(std::string const& option) {
   std::string here = TRY(io::current_directory());
-  if (option.empty()) return here;
-  std::string path = TRY(io::real_path(io::absolute(option, here)));
+  std::string path = option.empty() ? here : TRY(io::real_path(io::absolute(option, here)));
   struct stat info{};
   if (::stat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
     return fail(Code::InvalidArgument, path + " is not a directory");
   }
+  if (!text::is_utf8(path)) return std::unexpected(scope::not_utf8(path));
   return path;
 }
 

@@ -1,12 +1,10 @@
 #include "client/connection.hh"
 
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <cerrno>
-#include <cstring>
 
-#include "base/paths.hh"
+#include "base/unix_address.hh"
 #include "wire/line_reader.hh"
 
 namespace insomnia::client {
@@ -67,20 +65,13 @@ struct Connection::Impl {
 };
 
 void Connection::Impl::begin() {
-  if (path.size() > kMaxSocketPath) {
-    return close(Error{Code::InvalidArgument, "socket path is " + std::to_string(path.size()) +
-                                                  " bytes long, the kernel takes " +
-                                                  std::to_string(kMaxSocketPath) + ": " + path +
-                                                  "; set INSOMNIA_RUNTIME_DIR to a shorter directory"});
-  }
+  auto address = unix_address(path);
+  if (!address) return close(address.error());
   if (!fd) fd.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return close(errno_error("make a socket for " + path, errno));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), path.size());
   int result = 0;
   do {
-    result = ::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+    result = ::connect(fd.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address);
   } while (result != 0 && errno == EINTR);
   if (result != 0) {
     int error = errno;

@@ -6,6 +6,7 @@
 #include "base/json.hh"
 #include "pod/child_tools.hh"
 #include "pod/restore.hh"
+#include "scope/rules_json.hh"
 
 namespace insomnia::pod {
 namespace bj = boost::json;
@@ -15,16 +16,6 @@ namespace {
 constexpr int64_t kProbeMs = 500;
 /// How many of those that have ended are shown, the latest ones.
 constexpr size_t kMaxEnded = 20;
-
-bj::array rules_json(std::vector<scope::ScopeRule> const& rules) {
-  bj::array list;
-  for (auto const& rule : rules) {
-    list.push_back({{"target", rule.target},
-                    {"permission", rule.permission == scope::Permission::Write ? "write" : "read"},
-                    {"recursive", rule.recursive}});
-  }
-  return list;
-}
 
 bj::object active_json(std::string const& session_id, std::string const& segment_id) {
   bj::object active{{"session_id", session_id}};
@@ -60,7 +51,7 @@ void ChildTools::list_json(std::function<void(std::string)> done) {
     sockets[child.pod_name] = child.socket_path;
     auto& pod = listing->pods[child.pod_name];
     pod = {{"pod_name", child.pod_name}, {"visibility", "spawned_child"}, {"task", child.task}};
-    pod["comm_registry"] = {{"registered", true}, {"socket_path", child.socket_path}, {"scope_delegated", rules_json(child.scope_delegated)}};
+    pod["comm_registry"] = {{"registered", true}, {"socket_path", child.socket_path}, {"scope_delegated", scope::rules_to_json(child.scope_delegated)}};
     if (child.grandchild) continue;
     ++own;
     if (children_.is_living(child.pod_id)) ++living;
@@ -73,7 +64,7 @@ void ChildTools::list_json(std::function<void(std::string)> done) {
     stored.push_back({child->pod_name, child->pod_id});
     auto& pod = listing->pods[child->pod_name];
     pod = {{"pod_name", child->pod_name}, {"visibility", "spawned_child"}};
-    pod["comm_registry"] = {{"registered", false}, {"scope_delegated", rules_json(child->scope_delegated)}};
+    pod["comm_registry"] = {{"registered", false}, {"scope_delegated", scope::rules_to_json(child->scope_delegated)}};
     pod["live"] = {{"socket_path", core_.paths.pod_socket(child->pod_name)}, {"reachable", false}};
   }
   bj::object self{{"pod_name", state.pod_name}, {"visibility", "self_pod"}, {"state", "readable"}};

@@ -2,7 +2,6 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,7 +10,7 @@
 
 #include "base/io.hh"
 #include "base/log.hh"
-#include "base/paths.hh"
+#include "base/unix_address.hh"
 #include "wire/method.hh"
 
 namespace insomnia::pod {
@@ -22,17 +21,6 @@ constexpr int kAttempts = 16;
 constexpr int64_t kFirstRetryMs = 100;
 constexpr int64_t kMaxRetryMs = 5'000;
 
-Result<sockaddr_un> address_of(std::string const& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() > kMaxSocketPath) {
-    return fail(Code::InvalidArgument, "the socket path " + path + " has " + std::to_string(path.size()) + " bytes, the kernel takes " +
-                                           std::to_string(kMaxSocketPath) + "; set INSOMNIA_RUNTIME_DIR to a shorter directory");
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return address;
-}
-
 enum class Sent {
   Taken,
   QueueFull,  ///< much waits there already
@@ -41,7 +29,7 @@ enum class Sent {
 };
 
 Sent send_datagram(std::string const& path, std::string const& line) {
-  auto address = address_of(path);
+  auto address = unix_address(path);
   // A socket for each: what slow receivers have not read counts against the one that sent it.
   UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!address || !fd) return address ? Sent::NotNow : Sent::Never;
@@ -74,7 +62,7 @@ std::string poke_path(std::string const& pod_socket) { return io::parent_path(po
 // ---- Receiving
 
 Result<std::unique_ptr<PokeSocket>> PokeSocket::bind(loop::EventLoop& loop, std::string path, Handler handler) {
-  sockaddr_un address = TRY(address_of(path));
+  sockaddr_un address = TRY(unix_address(path));
   UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail_errno("make a socket", errno);
   // Before there is an address: the kernel adds the sender to every datagram that comes.

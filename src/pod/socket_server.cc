@@ -2,14 +2,13 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "base/log.hh"
-#include "base/paths.hh"
+#include "base/unix_address.hh"
 
 namespace insomnia::pod {
 namespace {
@@ -22,13 +21,7 @@ constexpr int kPiecesAtOnce = 16;
 }  // namespace
 
 Result<UniqueFd> SocketServer::listen_on(std::string const& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() > kMaxSocketPath) {
-    return fail(Code::InvalidArgument, "the socket path " + path + " has " + std::to_string(path.size()) + " bytes, the kernel takes " +
-                                           std::to_string(kMaxSocketPath) + "; set INSOMNIA_RUNTIME_DIR to a shorter directory");
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
+  sockaddr_un address = TRY(unix_address(path));
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail_errno("make a socket", errno);
   ::unlink(path.c_str());

@@ -4,6 +4,7 @@
 
 #include "base/io.hh"
 #include "base/json.hh"
+#include "scope/rules_json.hh"
 
 namespace insomnia::pod {
 namespace bj = boost::json;
@@ -11,38 +12,6 @@ namespace bj = boost::json;
 namespace {
 
 std::string metadata_path(Paths const& paths, std::string_view name) { return paths.pod_dir(name) + "/metadata.json"; }
-
-bj::array encode_rules(std::vector<scope::ScopeRule> const& rules) {
-  bj::array list;
-  for (auto const& rule : rules) {
-    list.push_back({{"target", rule.target},
-                    {"permission", rule.permission == scope::Permission::Write ? "write" : "read"},
-                    {"recursive", rule.recursive}});
-  }
-  return list;
-}
-
-std::vector<scope::ScopeRule> decode_rules(json::Reader& reader, std::string_view key) {
-  std::vector<scope::ScopeRule> rules;
-  auto const* list = reader.array(key);
-  if (list == nullptr) return rules;
-  for (auto const& member : *list) {
-    if (!member.is_object()) {
-      reader.reject(key, "must be a list of rules");
-      return {};
-    }
-    json::Reader rule(member.as_object(), reader.path_of(key));
-    std::string permission = rule.string("permission");
-    if (permission != "read" && permission != "write") rule.reject("permission", "must be read or write");
-    rules.push_back({rule.string("target"), permission == "write" ? scope::Permission::Write : scope::Permission::Read,
-                     rule.boolean_or("recursive", true)});
-    if (auto finished = rule.finish(); !finished) {
-      reader.reject(key, finished.error().message);
-      return {};
-    }
-  }
-  return rules;
-}
 
 bj::object encode_child(ChildRecord const& child) {
   return {{"pod_name", child.pod_name},
@@ -53,8 +22,8 @@ bj::object encode_child(ChildRecord const& child) {
           {"state", child.state},
           {"task", child.task},
           {"profile", child.profile},
-          {"scope_delegated", encode_rules(child.scope_delegated)},
-          {"scope_deny", encode_rules(child.scope_deny)},
+          {"scope_delegated", scope::rules_to_json(child.scope_delegated)},
+          {"scope_deny", scope::rules_to_json(child.scope_deny)},
           {"made_directories", bj::array(child.made_directories.begin(), child.made_directories.end())},
           {"mail_seq", child.mail_seq},
           {"mail_awaited", child.mail_awaited},
@@ -79,8 +48,8 @@ Result<ChildRecord> decode_child(bj::object const& object) {
   child.state = reader.string_or("state", "live");
   child.task = reader.string_or("task", "");
   child.profile = reader.string_or("profile", "");
-  child.scope_delegated = decode_rules(reader, "scope_delegated");
-  child.scope_deny = decode_rules(reader, "scope_deny");
+  child.scope_delegated = scope::rules_from_json(reader, "scope_delegated");
+  child.scope_deny = scope::rules_from_json(reader, "scope_deny");
   child.made_directories = reader.strings("made_directories");
   child.mail_seq = reader.uint_or("mail_seq", 0);
   child.mail_awaited = reader.uint_or("mail_awaited", 0);
@@ -125,7 +94,7 @@ std::string encode_pod_state(PodState const& state) {
     reclaimed.push_back({{"pod_name", child.pod_name},
                          {"pod_id", child.pod_id},
                          {"instance_id", child.instance_id},
-                         {"scope_delegated", encode_rules(child.scope_delegated)},
+                         {"scope_delegated", scope::rules_to_json(child.scope_delegated)},
                          {"crashed", child.crashed},
                          {"mail_seq", child.mail_seq},
                          {"work_open", child.work_open},
@@ -174,7 +143,7 @@ Result<PodState> decode_pod_state(std::string_view text) {
       if (!child.is_object()) continue;
       json::Reader inner(child.as_object(), "reclaimed_children");
       state.reclaimed_children.push_back(
-          {inner.string("pod_name"), inner.string_or("pod_id", ""), inner.string_or("instance_id", ""), decode_rules(inner, "scope_delegated"),
+          {inner.string("pod_name"), inner.string_or("pod_id", ""), inner.string_or("instance_id", ""), scope::rules_from_json(inner, "scope_delegated"),
            inner.boolean_or("crashed", false), inner.uint_or("mail_seq", 0), inner.boolean_or("work_open", false), inner.boolean_or("for_parent", false),
            inner.boolean_or("end_when_done", false), inner.boolean_or("die_with_parent", false)});
       TRY(inner.finish());

@@ -81,7 +81,10 @@ Result<void> rename_if_there(std::string const& from, std::string const& to) {
 /// REQUIRES: the change lock is held. The log goes first: without its database it is nothing, but a new
 /// database must not find it.
 Result<void> move_away(std::string const& path, std::string_view why) {
-  std::string aside = path + ".corrupt-" + std::to_string(SystemClock().wall_ms());
+  int64_t number = SystemClock().wall_ms();
+  auto aside_path = [&] { return path + ".corrupt-" + std::to_string(number); };
+  while (io::exists(aside_path()) || io::exists(aside_path() + "-wal")) ++number;  // an earlier one of the same millisecond is kept too
+  std::string aside = aside_path();
   TRY(rename_if_there(path + "-wal", aside + "-wal"));
   TRY(rename_if_there(path, aside));
   log::warn("the pod registry was damaged (" + std::string(why) + "); it is kept as " + aside +

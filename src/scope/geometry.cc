@@ -56,6 +56,10 @@ bool is_canonical_form(std::string_view path) {
                       [](std::string_view part) { return part.empty() || part == "." || part == ".."; });
 }
 
+Error not_utf8(std::string_view path) {
+  return {Code::InvalidArgument, "the name " + text::to_utf8(path) + " is not UTF-8: a Pod can't be given it; rename it, or use a directory above it"};
+}
+
 bool matches(ScopeRule const& rule, std::string_view resolved_path) {
   return contains(paths_of(rule), {resolved_path, PathSet::Kind::Point});
 }

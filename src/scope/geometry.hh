@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.hh"
 #include "scope/rule.hh"
 
 /// The sets of paths behind rules: lexical, pure, on canonical absolute paths.
@@ -25,6 +26,9 @@ PathSet paths_of(ScopeRule const& rule);
 bool contains(PathSet const& outer, PathSet const& inner);
 /// The paths that both have, exactly; nothing when there are none.
 std::optional<PathSet> shared_paths(PathSet const& a, PathSet const& b);
+
+/// What a rule's target that is not UTF-8 is refused with: manifests, logs and messages could not name it.
+Error not_utf8(std::string_view path);
 
 /// Whether the text can be a rule's target: absolute, no empty, "." or ".." component, no trailing slash, no
 /// NUL.

@@ -2,6 +2,7 @@
 
 #include "base/io.hh"
 #include "base/text.hh"
+#include "scope/geometry.hh"
 #include "scope/scope.hh"
 
 namespace insomnia::scope {
@@ -23,6 +24,7 @@ Result<ScopeRule> canonical_rule(ScopeRule rule) {
   }
   auto target = canonical_path(rule.target);
   if (!target) return std::unexpected(std::move(target.error()).with_context("scope target"));
+  if (!text::is_utf8(*target)) return std::unexpected(not_utf8(*target));
   rule.target = *std::move(target);
   return rule;
 }

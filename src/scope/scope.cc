@@ -7,6 +7,7 @@
 
 #include "base/io.hh"
 #include "base/text.hh"
+#include "scope/geometry.hh"
 #include "scope/protected.hh"
 
 namespace insomnia::scope {
@@ -21,6 +22,7 @@ Result<ScopeRule> resolved_rule(ScopeRule rule) {
   auto target = canonical_path(rule.target);
   if (!target)
     return std::unexpected(std::move(target.error()).with_context("failed to resolve scope target"));
+  if (!text::is_utf8(*target)) return std::unexpected(not_utf8(*target));
   rule.target = *std::move(target);
   return rule;
 }

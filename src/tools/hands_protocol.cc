@@ -5,6 +5,7 @@
 
 #include "base/json.hh"
 #include "base/text.hh"
+#include "scope/rules_json.hh"
 
 namespace insomnia::tools {
 namespace {
@@ -13,46 +14,8 @@ namespace bj = boost::json;
 
 bj::string utf8(std::string const& bytes) { return bj::string(text::is_utf8(bytes) ? bytes : text::to_utf8(bytes)); }
 
-bj::array encode_rules(std::vector<scope::ScopeRule> const& rules) {
-  bj::array list;
-  for (auto const& rule : rules) {
-    list.push_back(bj::object{{"target", utf8(rule.target)},
-                              {"permission", rule.permission == scope::Permission::Write ? "write" : "read"},
-                              {"recursive", rule.recursive}});
-  }
-  return list;
-}
-
 bj::object encode_scope(scope::ScopeConfig const& scope) {
-  return {{"allow", encode_rules(scope.allow)}, {"deny", encode_rules(scope.deny)}};
-}
-
-std::vector<scope::ScopeRule> decode_rules(json::Reader& parent, std::string_view key) {
-  std::vector<scope::ScopeRule> rules;
-  auto const* list = parent.require_array(key);
-  if (list == nullptr) return rules;
-  for (auto const& member : *list) {
-    if (!member.is_object()) {
-      parent.reject(key, "must be a list of objects");
-      return rules;
-    }
-    json::Reader reader(member.as_object(), parent.path_of(key));
-    scope::ScopeRule rule;
-    rule.target = reader.string("target");
-    std::string permission = reader.string("permission");
-    if (permission == "write") {
-      rule.permission = scope::Permission::Write;
-    } else if (permission != "read") {
-      reader.reject("permission", "must be read or write");
-    }
-    rule.recursive = reader.boolean_or("recursive", true);
-    if (auto done = reader.finish(); !done) {
-      parent.take<int>(std::unexpected(done.error()));
-      return rules;
-    }
-    rules.push_back(std::move(rule));
-  }
-  return rules;
+  return {{"allow", scope::rules_to_json(scope.allow)}, {"deny", scope::rules_to_json(scope.deny)}};
 }
 
 scope::ScopeConfig decode_scope(json::Reader& parent) {
@@ -60,8 +23,8 @@ scope::ScopeConfig decode_scope(json::Reader& parent) {
   auto const* object = parent.require_object("scope");
   if (object == nullptr) return config;
   json::Reader reader(*object, parent.path_of("scope"));
-  config.allow = decode_rules(reader, "allow");
-  config.deny = decode_rules(reader, "deny");
+  config.allow = scope::rules_from_json(reader, "allow");
+  config.deny = scope::rules_from_json(reader, "deny");
   if (auto done = reader.finish(); !done) parent.take<int>(std::unexpected(done.error()));
   return config;
 }

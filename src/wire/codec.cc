@@ -3,6 +3,8 @@
 #include <boost/json.hpp>
 #include <limits>
 
+#include "scope/rules_json.hh"
+
 namespace insomnia::wire::codec {
 namespace bj = boost::json;
 
@@ -66,18 +68,6 @@ Result<Segment> read_segment(bj::object const& object, std::string where) {
   return segment;
 }
 
-Result<scope::ScopeRule> read_rule(bj::object const& object, std::string where) {
-  json::Reader reader(object, std::move(where));
-  scope::ScopeRule rule;
-  rule.target = reader.string("target");
-  std::string permission = reader.string("permission");
-  if (permission == "write") rule.permission = scope::Permission::Write;
-  else if (permission != "read") reader.reject("permission", "must be \"read\" or \"write\"");
-  rule.recursive = reader.boolean_or("recursive", true);
-  TRY(reader.finish());
-  return rule;
-}
-
 /// Reads a list of objects with `read_one(object, where)`; the first failure is the reader's.
 template <class T, class ReadOne>
 std::vector<T> read_objects(json::Reader& reader, std::string_view key, bj::array const* list, ReadOne read_one) {
@@ -122,7 +112,7 @@ void write_rules(ObjectWriter& writer, std::string_view key, std::vector<scope::
 }
 
 std::vector<scope::ScopeRule> read_rules(json::Reader& reader, std::string_view key) {
-  return read_objects<scope::ScopeRule>(reader, key, reader.array(key), read_rule);
+  return scope::rules_from_json(reader, key);
 }
 
 }  // namespace insomnia::wire::codec
