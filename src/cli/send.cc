@@ -7,11 +7,13 @@
 #include "base/io.hh"
 #include "base/paths.hh"
 #include "base/text.hh"
-#include "base/uuid.hh"
 #include "cli/exit_code.hh"
 #include "cli/live_pods.hh"
 #include "cli/output.hh"
 #include "client/connection.hh"
+#include "pod/mailbox.hh"
+#include "pod/poke_socket.hh"
+#include "registry/liveness.hh"
 
 namespace insomnia::cli {
 namespace {
@@ -26,7 +28,7 @@ T wait_for(loop::EventLoop& loop, std::optional<T>& result) {
   return std::move(*result);
 }
 
-Result<std::string> deliver(loop::EventLoop& loop, registry::Allocation const& pod,
+Result<std::string> deliver(loop::EventLoop& loop, Paths const& paths, registry::Allocation const& pod,
                             std::string const& message) {
   std::optional<Result<wire::SnapshotEvent>> snapshot;
   client::OneShot probe(loop, pod.socket, std::nullopt, kLimitMs,
@@ -41,10 +43,21 @@ Result<std::string> deliver(loop::EventLoop& loop, registry::Allocation const& p
     // It began to work on something else in between.
     if (delivered.error().code != Code::Conflict) return std::unexpected(delivered.error());
   }
-  std::optional<Result<wire::SnapshotEvent>> sent;
-  client::OneShot notify(loop, pod.socket, wire::Method{wire::NotifyMethod{message}, uuid7(loop.clock())},
-                         kLimitMs, [&](auto got) { sent = std::move(got); });
-  TRY(wait_for(loop, sent));
+  // From here on it is the Pod's, whatever ends it or this process.
+  pod::Mail mail{.to_pod_id = pod.pod_id,
+                 .from_pod_id = pod::new_human_sender(loop.clock()),
+                 .from_instance_id = "",
+                 .from_pod_name = "",
+                 .seq = 1,
+                 .event = std::nullopt,
+                 .text = message};
+  TRY(pod::post_mail(paths, pod.pod_name, mail));
+  pod::PokeSender(loop).poke(pod.socket);
+  auto holder = TRY(registry::lock_holder(paths.pod_lock(pod.pod_name)));
+  if (!holder || holder->instance_id != pod.instance_id) {
+    pod::remove_mail(paths, pod.pod_name, mail.from_pod_id, mail.seq);
+    return fail(Code::Unavailable, pod.pod_name + " has just ended; `insomnia run --name " + pod.pod_name + " \"…\"` goes on with it");
+  }
   return pod.pod_name + " is at work; it sees the message before its next model call";
 }
 
@@ -68,7 +81,7 @@ int send_message(SendOptions const& options, Environment const& environment) {
   }
   SystemClock clock;
   loop::EventLoop loop(clock);
-  auto outcome = deliver(loop, *pod, *message);
+  auto outcome = deliver(loop, paths, *pod, *message);
   if (!outcome) return fail_with(outcome.error());
   return print(*outcome + "\n");
 }

@@ -231,6 +231,8 @@ void Brain::append(agent::AppendLog const& effect) {
                                             .forked_from = std::nullopt,
                                             .compacted_from = std::nullopt,
                                             .inbox = inbox_});
+    // A message of a person has one number only, and its file goes when it is in the log: nothing is to be remembered of it.
+    std::erase_if(std::get<wire::SegmentStart>(records.back()).inbox, [](auto const& last) { return is_human_sender(last.first); });
   }
   records.insert(records.end(), effect.records.begin(), effect.records.end());
   std::vector<wire::MailRef> mail;

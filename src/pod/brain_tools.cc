@@ -302,12 +302,15 @@ void Brain::take_mail(Mail const& mail) {
   }
   // Only a parent sends such letters: one that is not the known parent has taken this Pod over, if that one is dead.
   bool from_parent = core_.state.parent && core_.state.parent->pod_id == mail.from_pod_id;
-  if (core_.state.parent && !from_parent && !parent_lives()) {
+  bool from_human = is_human_sender(mail.from_pod_id);
+  if (core_.state.parent && !from_parent && !from_human && !parent_lives()) {
     take_parent({mail.from_pod_id, mail.from_instance_id, mail.from_pod_name, core_.paths.pod_socket(mail.from_pod_name)});
     from_parent = true;
   }
   if (!engine_.busy() && inputs_.empty()) {
-    feed(agent::StartRun{.input = wire::text_segments(mail.text), .attachments = {}, .delegated = from_parent, .mail = reference});
+    // As in run_method: the work of a Pod that has a parent is the parent's, whoever asked for it.
+    bool delegated = from_parent || (from_human && core_.state.parent);
+    feed(agent::StartRun{.input = wire::text_segments(mail.text), .attachments = {}, .delegated = delegated, .mail = reference});
     return;
   }
   auto body = prompts_.render("notify_wrapper", {{"message", mail.text}});

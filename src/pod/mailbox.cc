@@ -9,10 +9,12 @@
 #include "base/io.hh"
 #include "base/json.hh"
 #include "base/log.hh"
+#include "base/uuid.hh"
 
 namespace insomnia::pod {
 namespace {
 
+constexpr std::string_view kHuman = "human-";
 constexpr size_t kMaxMailBytes = 16u << 20;
 
 std::string inbox_dir(Paths const& paths, std::string const& name) { return paths.pod_dir(name) + "/inbox"; }
@@ -56,6 +58,9 @@ Result<Mail> decode_mail(std::string_view text) {
   TRY(reader.finish());
   return mail;
 }
+
+std::string new_human_sender(Clock const& clock) { return std::string(kHuman) + uuid7(clock); }
+bool is_human_sender(std::string_view sender) { return sender.starts_with(kHuman); }
 
 Result<void> post_mail(Paths const& paths, std::string const& receiver_name, Mail const& mail) {
   TRY(check_pod_name(receiver_name));

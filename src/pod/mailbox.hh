@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.hh"
 #include "base/error.hh"
 #include "base/paths.hh"
 #include "wire/pod_event.hh"
@@ -25,6 +26,10 @@ struct Mail {
   std::string text;                     ///< a message for the model, from a parent or a human
   friend bool operator==(Mail const&, Mail const&) = default;
 };
+
+/// The sender of a message that a person sends: each has one of its own, so that nobody has to keep count. They sort by time.
+std::string new_human_sender(Clock const& clock);
+bool is_human_sender(std::string_view sender);
 
 std::string encode_mail(Mail const& mail);
 Result<Mail> decode_mail(std::string_view json);

@@ -46,6 +46,30 @@ TEST_F(Commands, SendGivesAnIdlePodWorkAndReadShowsTheAnswer) {
   EXPECT_EQ(read.out, "Second answer.\n");
 }
 
+TEST_F(Commands, MessageToAPodAtWorkSurvivesItsDeathAndIsReadOnce) {
+  Reply hanging = text_reply("never seen");
+  hanging.head_gate = "model";
+  server.enqueue(hanging);
+  server.enqueue(text_reply("I heard you."));
+  auto run = home.start({"run", "Work", "--name", "worker"});
+  ASSERT_TRUE(server.wait_for_gate("model", kPatienceMs)) << run->err();
+  auto sent = home.run({"send", "worker", "Leave the docs alone"});
+  ASSERT_TRUE(ended_with(0, sent));
+  EXPECT_TRUE(has(sent.out, "sees the message before its next model call"));
+  pid_t pid = home.pid_of("worker");
+  ::kill(pid, SIGKILL);
+  ASSERT_TRUE(testing::wait_for_death(pid));
+  run->wait();
+  ASSERT_TRUE(ended_with(0, home.run({"restore", "worker"})));
+  if (pid = home.pid_of("worker"); pid > 0) {
+    EXPECT_TRUE(testing::wait_for_death(pid));
+  }
+  auto conversation = last_conversation(server, "Work");
+  EXPECT_EQ(std::ranges::count_if(conversation.said, [](auto const& text) { return contains(text, "Leave the docs alone"); }), 1);
+  EXPECT_TRUE(io::list_directory(home.paths().pod_dir("worker") + "/inbox")->empty());
+  EXPECT_EQ(home.run({"read", "worker"}).out, "I heard you.\n");
+}
+
 TEST_F(Commands, StopEndsThePodAndKeepsItsSession) {
   start_worker();
   pid_t pod = home.pid_of("worker");
