@@ -18,6 +18,7 @@
 #include "client/connection.hh"
 #include "pod/launch.hh"
 #include "pod/store.hh"
+#include "registry/liveness.hh"
 
 namespace insomnia::cli {
 namespace {
@@ -54,7 +55,7 @@ class Planner {
   }
 
   void plan_tree(StoredPod const& top, bool is_named) {
-    if (!planned_.insert(top.pod_id).second) return;
+    if (!planned_.insert(top.pod_id.empty() ? "name " + top.pod_name : top.pod_id).second) return;
     RestoreStep step = step_for(top);
     if (!is_named && step.action == Action::Launch && ended_well_.contains(top.pod_id)) return;
     bool starts = step.action == Action::Launch || step.action == Action::AskParent || step.action == Action::WithParent;
@@ -161,6 +162,12 @@ class Restore {
     auto rows = live_pods(paths_);
     for (auto& outcome : outcomes_) {
       if (!outcome.word.empty()) continue;
+      if (being_restored_.contains(outcome.step.parent)) {
+        being_restored_.insert(outcome.step.pod_name);
+        outcome.word = kBeingRestored;
+        outcome.good = true;
+        continue;
+      }
       outcome.good = rows && std::any_of(rows->begin(), rows->end(), [&](auto const& row) { return row.pod_id == outcome.step.pod_id; });
       outcome.word = outcome.good ? "restored" : "not restored";
       if (!outcome.good) outcome.reason = "`insomnia attach " + outcome.step.parent + "` shows why";
@@ -198,11 +205,26 @@ class Restore {
 
  private:
   void started(RestoreStep const& step, Result<void> const& result) {
+    bool taken = !result && (result.error().code == Code::AlreadyExists || result.error().code == Code::Conflict);
+    if (taken && is_live(step)) {
+      // Two restores at once: the other one was first.
+      being_restored_.insert(step.pod_name);
+      outcomes_.push_back({step, kBeingRestored, "", true});
+      return;
+    }
     outcomes_.push_back({step, result ? "restored" : "not restored", result ? "" : result.error().message, result.has_value()});
   }
 
+  bool is_live(RestoreStep const& step) const {
+    auto holder = registry::lock_holder(paths_.pod_lock(step.pod_name));
+    auto state = pod::read_pod_state(paths_, step.pod_name);
+    return holder && *holder && state && *state && (*state)->pod_id == step.pod_id;
+  }
+
+  static constexpr char const* kBeingRestored = "brought back by somebody else";
   Paths const& paths_;
   std::vector<Outcome> outcomes_;
+  std::set<std::string> being_restored_;  ///< names
 };
 
 /// The Pods that nobody expects back: their work was done, or somebody stopped them.
@@ -223,7 +245,9 @@ Result<std::vector<RestoreStep>> plan_restore(std::vector<StoredPod> const& stor
   Planner planner(stored, live, ended_well);
   if (options.all) {
     for (auto const& pod : stored) {
-      if (!pod.pod_id.empty() && !planner.lives(pod) && !ended_well.contains(pod.pod_id)) planner.plan_tree(*planner.top_of(pod), false);
+      // Of one whose state can't be read nobody knows whether it was done: it is named.
+      if (pod.pod_id.empty()) planner.plan_tree(pod, false);
+      else if (!planner.lives(pod) && !ended_well.contains(pod.pod_id)) planner.plan_tree(*planner.top_of(pod), false);
     }
     return planner.take();
   }

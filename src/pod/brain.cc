@@ -19,7 +19,6 @@ namespace {
 constexpr int64_t kStopRunMs = 10'000;
 constexpr int64_t kInterruptRunMs = 2'000;
 constexpr int64_t kFlushMs = 1'000;
-constexpr int64_t kMailRetryMs = 5'000;
 constexpr int64_t kFirstRunMs = 30'000;
 
 double random_unit() {
@@ -48,6 +47,7 @@ Brain::Brain(BrainParts parts)
       inbox_(std::move(parts.inbox)),
       logged_inbox_(inbox_),
       mail_retry_(core_.loop, [this] { scan_mail([] {}); }),
+      report_retry_(core_.loop, [this] { post_report(); }),
       tasks_(std::move(parts.tasks)),
       hands_(core_.loop, std::move(parts.hands)),
       greeting_(std::move(parts.greeting)),
@@ -254,9 +254,20 @@ void Brain::append(agent::AppendLog const& effect) {
     // What is in the log needs no letter any more.
     for (auto const& letter : mail) logged_inbox_[letter.sender] = std::max(logged_inbox_[letter.sender], letter.seq);
     if (!mail.empty()) {
-      core_.log_worker.run([paths = core_.paths, name = core_.name(), mail] {
-        for (auto const& letter : mail) remove_mail(paths, name, letter.sender, letter.seq);
-      });
+      core_.log_worker.run<bool>(
+          [paths = core_.paths, name = core_.name(), mail] {
+            for (auto const& letter : mail) remove_mail(paths, name, letter.sender, letter.seq);
+            return true;
+          },
+          [this, alive = alive_, mail](bool) {
+            if (!*alive) return;
+            // Scans that still saw the file have been answered by now.
+            for (auto const& letter : mail) {
+              if (!is_human_sender(letter.sender)) continue;
+              inbox_.erase(letter.sender);
+              logged_inbox_.erase(letter.sender);
+            }
+          });
     }
     feed(agent::AppendDone{ticket});
   });
@@ -381,7 +392,7 @@ void Brain::run_method(wire::RunMethod const& method) {
 
 bool Brain::settled() const {
   return engine_.status() == wire::PodStatus::Idle && !engine_.busy() && !engine_.has_pending_notices() && !children_.any_working() &&
-         spawns_.empty() && restores_.empty() && scans_ == 0 && inputs_.empty();
+         spawns_.empty() && restores_.empty() && scans_ == 0 && inputs_.empty() && reports_.empty();
 }
 
 void Brain::settled_may_have_changed() {
@@ -390,7 +401,14 @@ void Brain::settled_may_have_changed() {
   // An idle Pod costs as little as it can: what the run has freed goes back to the system.
   if (now && has_run_) ::malloc_trim(0);
   if (now != said_settled_) emit(wire::StatusEvent{engine_.status()});
-  if (now && has_run_ && exit_when_settled_) shut_down(true);
+  if (!now) looked_before_leaving_ = false;
+  if (!now || !has_run_ || !exit_when_settled_) return;
+  if (std::exchange(looked_before_leaving_, true)) {
+    left_by_itself_ = true;
+    return shut_down(true);
+  }
+  // Somebody may have written just now, whose poke is still on its way.
+  scan_mail([] {});  // asks again when it is done
 }
 
 void Brain::write_status() {

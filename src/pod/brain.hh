@@ -74,6 +74,8 @@ class Brain final : public llm::CallHandler {
   /// How it ended, for the stored state.
   bool was_interrupted() const { return interrupted_; }
   bool run_was_interrupted() const { return run_interrupted_; }
+  /// Nobody asked for it: its work was done.
+  bool left_by_itself() const { return left_by_itself_; }
   void on_ended(std::function<void()> ended) { ended_ = std::move(ended); }
   /// Puts back what has vanished of sockets and status file; clients stay connected.
   Result<void> restore_runtime_files();
@@ -84,6 +86,8 @@ class Brain final : public llm::CallHandler {
   void on_end(std::optional<llm::CallFailure> failure) override;
 
  private:
+  /// When something that must get through could not.
+  static constexpr int64_t kMailRetryMs = 5'000;
   struct Requester {
     ClientId client = 0;
     std::optional<std::string> id;
@@ -130,7 +134,9 @@ class Brain final : public llm::CallHandler {
   void tell_parent(wire::PodEvent event);
   void notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated);
   void report_to_parent(Mail mail);
-  void report_further_up(Mail mail);
+  void post_report();
+  void report_further_up();
+  void report_posted();
   void take_parent(ParentLink parent);
   wire::PodEvent end_event(agent::RunEnded const& end) const;
 
@@ -155,6 +161,9 @@ class Brain final : public llm::CallHandler {
   std::set<std::pair<std::string, uint64_t>> unlogged_;  ///< taken in, but the log refused it: to be taken again
   std::map<std::string, bool> looked_up_;  ///< instances of unknown senders: whether it is known now that they are no children
   loop::Timer mail_retry_;
+  std::deque<Mail> reports_;  ///< to the parent, in order; the first one is being posted
+  loop::Timer report_retry_;
+  bool report_failed_ = false;
   tools::TaskStore tasks_;
   cell::Hands hands_;
   wire::Greeting greeting_;
@@ -185,6 +194,8 @@ class Brain final : public llm::CallHandler {
   uint64_t scans_ = 0;           ///< inbox scans under way
   bool has_run_ = false;
   bool said_settled_ = false;
+  bool looked_before_leaving_ = false;
+  bool left_by_itself_ = false;
   std::string last_status_;
 
   bool shutting_down_ = false;

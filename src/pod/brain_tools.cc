@@ -202,12 +202,16 @@ void Brain::restore_pod(std::string const& name, std::function<void(tools::Outpu
     return;
   }
   std::string pod_id = children_.stored_id(name);
-  if (pod_id.empty()) {
-    done(tools::failed({Code::InvalidArgument, "no spawned pod named `" + name + "`; only Pods that you spawned can be restored"}));
-    return;
-  }
   core_.log_worker.run<Result<RestorableChild>>(
-      [paths = core_.paths, name, pod_id] { return read_restorable(paths, name, pod_id); },
+      [paths = core_.paths, name, pod_id, self = core_.state.pod_id]() -> Result<RestorableChild> {
+        if (!pod_id.empty()) return read_restorable(paths, name, pod_id);
+        // Of those that have ended only the last ones are remembered; what is stored of one says whose it is.
+        auto state = read_pod_state(paths, name);
+        if (!state || !*state || !(*state)->parent || (*state)->parent->pod_id != self) {
+          return fail(Code::InvalidArgument, "no spawned pod named `" + name + "`; only Pods that you spawned can be restored");
+        }
+        return read_restorable(paths, name, (*state)->pod_id);
+      },
       [this, alive = alive_, done = std::move(done)](Result<RestorableChild> child) {
         if (!*alive) return;
         if (child) return start_restore(*std::move(child), done);
@@ -282,15 +286,17 @@ void Brain::take_mail(Mail const& mail) {
     auto [looked_up, first] = looked_up_.emplace(mail.from_instance_id, false);
     if (of_itself && first) {
       ++scans_;
-      children_.look_for_new_ones([this, alive = alive_, mail] {
+      children_.look_for_new_ones([this, alive = alive_, instance = mail.from_instance_id](Result<void> const& looked) {
         if (!*alive) return;
-        looked_up_[mail.from_instance_id] = true;
-        take_mail(mail);
+        if (looked) looked_up_[instance] = true;
+        else looked_up_.erase(instance);
+        if (looked) scan_mail([] {});
+        else mail_retry_.start(kMailRetryMs);
         --scans_;
         settled_may_have_changed();
       });
     }
-    if (of_itself && !looked_up->second) return;  // it is looked up
+    if (of_itself && (first || !looked_up->second)) return;  // it is looked up
     log::warn("mail of " + mail.from_pod_name + " is not taken in: it is no child of this Pod; it is kept in inbox/dead");
     core_.log_worker.run([paths = core_.paths, name = core_.name(), reference] { bury_mail(paths, name, reference.sender, reference.seq); });
     return;
@@ -346,6 +352,14 @@ void Brain::notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std
 }
 
 void Brain::report_to_parent(Mail mail) {
+  reports_.push_back(std::move(mail));
+  if (reports_.size() == 1) post_report();
+}
+
+/// The first of those that wait. The others follow: in another order the parent would take the later one for the last.
+void Brain::post_report() {
+  Mail mail = reports_.front();
+  mail.to_pod_id = core_.state.parent->pod_id;
   using Posted = std::optional<Result<void>>;
   core_.log_worker.run<Posted>(
       [paths = core_.paths, parent = *core_.state.parent, mail]() -> Posted {
@@ -354,33 +368,42 @@ void Brain::report_to_parent(Mail mail) {
       },
       [this, alive = alive_, mail](Posted outcome) {
         if (!*alive) return;
-        if (!outcome) return report_further_up(mail);
-        Result<void> posted = *std::move(outcome);
+        if (!outcome) return report_further_up();
         fault_point("report.posted");
-        if (!posted) {
-          alert("error", "pod", "the end could not be reported to the parent: " + posted.error().message);
+        if (Result<void> posted = *std::move(outcome); !posted) {
+          if (!std::exchange(report_failed_, true)) alert("error", "pod", "the end can't be reported to the parent; tried again until it can: " + posted.error().message);
+          report_retry_.start(kMailRetryMs);
           return;
         }
         poke_sender_.poke(core_.state.parent->socket);
+        report_posted();
       });
 }
 
 /// The parent is gone for good: what it was to hear goes to the next one above, who is the parent from now on.
-void Brain::report_further_up(Mail mail) {
+void Brain::report_further_up() {
   core_.registry_worker.run<std::optional<ParentLink>>(
       [paths = core_.paths, registry = core_.registry.get(), self = core_.state.pod_id, parent = *core_.state.parent] {
         return report_receiver(paths, *registry, self, parent);
       },
-      [this, alive = alive_, mail = std::move(mail)](std::optional<ParentLink> receiver) mutable {
+      [this, alive = alive_](std::optional<ParentLink> receiver) {
         if (!*alive) return;
         if (!receiver) {
           alert("warn", "pod", "nobody is left to report to: Pod `" + core_.state.parent->pod_name + "` and those above it are gone");
-          return;
+          return report_posted();
         }
         take_parent(*std::move(receiver));
-        mail.to_pod_id = core_.state.parent->pod_id;
-        report_to_parent(std::move(mail));
+        post_report();
       });
+}
+
+void Brain::report_posted() {
+  report_failed_ = false;
+  reports_.pop_front();
+  if (!reports_.empty()) return post_report();
+  core_.loop.post([this, alive = alive_] {
+    if (*alive) settled_may_have_changed();
+  });
 }
 
 void Brain::take_parent(ParentLink parent) {

@@ -80,41 +80,45 @@ void ChildTools::send(std::string_view arguments, Done done) {
             .from_pod_id = core_.state.pod_id,
             .from_instance_id = core_.instance_id,
             .from_pod_name = core_.name(),
-            .seq = ++record->mail_seq,
+            .seq = ++core_.state.last_mail,
             .event = std::nullopt,
             .text = input->message};
+  record->mail_seq = mail.seq;
   bool was_open = std::exchange(record->work_open, true);
   record->for_parent = children_.works_for_parent() || (was_open && record->for_parent);
   uint64_t awaited = std::exchange(record->mail_awaited, mail.seq);
   std::string pod_id = record->pod_id;
   std::string socket = record->socket_path;
+  auto not_sent = [this, pod_id, seq = mail.seq, was_open, awaited](Error const& error, Done const& answer) {
+    // Nobody works on it: its end must not be waited for.
+    auto* child = children_.find_by_id(pod_id);
+    if (child != nullptr && child->mail_awaited == seq) {
+      child->mail_awaited = awaited;
+      if (!was_open) children_.set_work_open(pod_id, false);
+    }
+    answer(tools::failed(error));
+  };
   // The number is on disk before the message is: it is never used twice.
-  core_.persist();
-  core_.log_worker.run<Result<void>>(
-      [paths = core_.paths, name = input->name, mail] { return post_mail(paths, name, mail); },
-      [this, alive = alive_, name = input->name, pod_id, socket, seq = mail.seq, was_open, awaited, done = std::move(done)](Result<void> posted) {
-        if (!*alive) return;
-        if (!posted) {
-          // Nobody works on it: its end must not be waited for.
-          auto* child = children_.find_by_id(pod_id);
-          if (child != nullptr && child->mail_awaited == seq) {
-            child->mail_awaited = awaited;
-            if (!was_open) children_.set_work_open(pod_id, false);
-          }
-          done(tools::failed(posted.error()));
-          return;
-        }
-        children_.set_shown_state(pod_id, "running");
-        done({.summary = "sent message to `" + name + "`", .content = std::nullopt, .is_error = false});
-        // The message is in its inbox; the poke only makes it look at once.
-        poke_sender_.poke(socket);
-      });
+  core_.persist([this, alive = alive_, name = input->name, mail, pod_id, socket, not_sent, done = std::move(done)](Result<void> written) {
+    if (!*alive) return;
+    if (!written) return not_sent(std::move(written).error().with_context("the message to `" + name + "` was not sent"), done);
+    core_.log_worker.run<Result<void>>([paths = core_.paths, name, mail] { return post_mail(paths, name, mail); },
+                                       [this, alive, name, pod_id, socket, not_sent, done](Result<void> posted) {
+                                         if (!*alive) return;
+                                         if (!posted) return not_sent(posted.error(), done);
+                                         children_.set_shown_state(pod_id, "running");
+                                         done({.summary = "sent message to `" + name + "`", .content = std::nullopt, .is_error = false});
+                                         // The message is in its inbox; the poke only makes it look at once.
+                                         poke_sender_.poke(socket);
+                                       });
+  });
 }
 
 tools::Output ChildTools::new_text(std::string const& name, std::string const& pod_id, std::string const& segment,
                                    std::vector<std::string> const& lines, std::string const& state) {
-  auto* record = children_.find_by_id(pod_id);
-  auto& cursor = ended_cursors_[pod_id];
+  // A Pod further down is known by its name alone.
+  auto* record = pod_id.empty() ? nullptr : children_.find_by_id(pod_id);
+  auto& cursor = ended_cursors_[pod_id.empty() ? name : pod_id];
   if (record != nullptr && cursor.first.empty()) cursor = {record->read_segment, record->read_index};
   uint64_t from = cursor.first == segment && cursor.second <= lines.size() ? cursor.second : 0;
   cursor = {segment, lines.size()};
@@ -165,7 +169,7 @@ void ChildTools::read_stored(std::string const& name, std::string const& pod_id,
   core_.log_worker.run<Stored>(
       [paths = core_.paths, name, pod_id]() -> Stored {
         auto state = TRY(read_pod_state(paths, name));
-        if (!state || state->pod_id != pod_id || state->segment_id.empty()) return std::vector<std::string>{};
+        if (!state || (state->pod_id != pod_id && !pod_id.empty()) || state->segment_id.empty()) return std::vector<std::string>{};
         auto segment = session::load_segment(paths.sessions_dir(), {state->session_id, state->segment_id});
         if (!segment && segment.error().code == Code::NotFound) return std::vector<std::string>{};
         if (!segment) return std::unexpected(segment.error());
@@ -174,7 +178,7 @@ void ChildTools::read_stored(std::string const& name, std::string const& pod_id,
       [this, alive = alive_, name, pod_id, done = std::move(done)](Stored lines) {
         if (!*alive) return;
         if (!lines) done(tools::failed(lines.error()));
-        else done(new_text(name, pod_id, segment_of(*lines), *lines, children_.is_living(pod_id) ? "not answering" : "stopped"));
+        else done(new_text(name, pod_id, segment_of(*lines), *lines, pod_id.empty() || children_.is_living(pod_id) ? "not answering" : "stopped"));
       });
 }
 

@@ -11,6 +11,7 @@
 #include "base/text.hh"
 #include "pod/restore.hh"
 #include "pod/census.hh"
+#include "pod/launch.hh"
 #include "pod/report_receiver.hh"
 #include "pod/target_directories.hh"
 #include "registry/liveness.hh"
@@ -20,13 +21,7 @@ namespace {
 
 constexpr int64_t kStopStepMs = 5'000;
 constexpr size_t kMaxReclaimed = 100;
-constexpr size_t kStderrTail = 4096;
-
-std::string stderr_tail(Paths const& paths, std::string const& name) {
-  auto bytes = io::read_file(paths.pod_runtime_dir(name) + "/stderr.log", 16u << 20);
-  if (!bytes) return "";
-  return std::string(text::trim(text::suffix(text::to_utf8(*bytes), kStderrTail)));
-}
+constexpr int64_t kLookAgainMs = 1'000;
 
 /// Of a child whose process an earlier instance of this Pod started, so that there is no exit status: whether it ended without a word.
 bool ended_without_a_word(Paths const& paths, ChildRecord const& child) {
@@ -276,12 +271,19 @@ void Children::finish_end(std::string const& pod_id, std::optional<loop::ExitSta
         }
         auto it = living_.find(record.pod_id);
         if (it == living_.end()) return;
+        if (!released.children) {
+          // What it had lent to Pods that live can't be told from what is free: nothing comes back before it can.
+          log::warn("who took over from " + record.pod_name + " can't be found out: " + released.children.error().message);
+          it->second->look_again = std::make_unique<loop::Timer>(core_.loop, [this, id = record.pod_id, status] { finish_end(id, status); });
+          it->second->look_again->start(kLookAgainMs);
+          return;
+        }
         fault_point("end.released");
         auto child = std::move(it->second);
         living_.erase(it);
         core_.authority.take_back(record.pod_id);
         // What its own children hold does not come back yet: they are this Pod's children now.
-        if (released.children) take_over(*released.children);
+        take_over(*released.children);
         if (released.all) grandchildren_.child_ended(record, *released.all);
         host_.scope_changed();
         bool failed = status ? !status->ok() : ended_without_a_word(core_.paths, record);
@@ -294,7 +296,7 @@ void Children::finish_end(std::string const& pod_id, std::optional<loop::ExitSta
         // Its spawner died before it saw the child live: what was made for it goes, if nobody has put anything there.
         if (record.state == "starting") core_.log_worker.run([made = record.made_directories] { remove_target_directories(made); });
         if (crashed) {
-          std::string tail = stderr_tail(core_.paths, record.pod_name);
+          std::string tail = stderr_tail(core_.paths.pod_runtime_dir(record.pod_name) + "/stderr.log");
           wire::Crashed event{record.pod_name, status ? status->describe() : "ended without a word", std::nullopt};
           if (!tail.empty()) event.stderr_tail = tail;
           host_.synthesised_end(std::move(event), record.instance_id);
@@ -326,12 +328,12 @@ void Children::take_over(std::vector<registry::Allocation> const& rows) {
     record.task = row.task;
     record.scope_delegated = row.scope_allow;
     record.scope_deny = row.scope_deny;
-    auto child = std::make_unique<Living>();
-    if (!watch_living(record, *child)) continue;  // it has just ended; the registry finds that out
+    if (lives(record) == Life::Over) continue;  // it has just ended; the registry finds that out
     std::erase_if(core_.state.spawned_children, [&](auto const& other) { return other.grandchild && other.pod_name == row.pod_name; });
-    living_[row.pod_id] = std::move(child);
+    living_[row.pod_id] = std::make_unique<Living>();
+    core_.state.spawned_children.push_back(record);
+    watch(record);
     ask_whether_it_works(record);
-    core_.state.spawned_children.push_back(std::move(record));
     broadcast_state(core_.state.spawned_children.back(), "idle");
   }
 }
@@ -365,26 +367,52 @@ void Children::ask_whether_it_works(ChildRecord const& record) {
       });
 }
 
-/// Watches a child that another process started, and takes what it holds from the own scope. False: it does not live.
-bool Children::watch_living(ChildRecord const& record, Living& child) {
-  auto lives = [&]() -> pid_t {
-    auto holder = pod_holder(core_.paths, record.pod_name, record.instance_id);
-    return holder && *holder && (*holder)->instance_id == record.instance_id ? (*holder)->pid : 0;
-  };
-  child.pid = lives();
-  if (child.pid == 0) return false;
-  child.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
-  // Asked again: only then is the descriptor the one of the process that holds the lock.
-  if (!child.pidfd || lives() != child.pid) return false;
-  child.shown_state = "idle";
+/// Whether the process of a child that another process started lives. What cannot be found out is not over.
+Children::Life Children::lives(ChildRecord const& record, pid_t* pid) const {
+  auto holder = pod_holder(core_.paths, record.pod_name, record.instance_id);
+  if (!holder) {
+    log::warn("whether Pod " + record.pod_name + " lives can't be found out: " + holder.error().message);
+    return Life::Unknown;
+  }
+  if (!*holder || (*holder)->instance_id != record.instance_id) return Life::Over;
+  if (pid != nullptr) *pid = (*holder)->pid;
+  return Life::GoesOn;
+}
+
+/// Watches a child that another process started, and takes what it holds from the own scope. When its life can't be found out now it is
+/// looked at again, and nothing of it comes back before.
+void Children::watch(ChildRecord const& record) {
+  auto it = living_.find(record.pod_id);
+  if (it == living_.end()) return;
+  Living& child = *it->second;
   core_.authority.lend(record.pod_id, record.pod_name, record.scope_delegated);
-  child.watcher = std::make_unique<loop::FdWatcher>(core_.loop, child.pidfd.get(), loop::FdWatcher::kRead, [this, id = record.pod_id](uint32_t) {
-    auto it = living_.find(id);
-    if (it == living_.end()) return;
-    it->second->watcher.reset();
-    process_ended(id, std::nullopt);
+  child.shown_state = "idle";
+  Life life = lives(record, &child.pid);
+  if (life == Life::GoesOn) {
+    child.pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
+    // Asked again: only then is the descriptor the one of the process that holds the lock.
+    pid_t again = 0;
+    life = lives(record, &again);
+    if (life == Life::GoesOn && (!child.pidfd || again != child.pid)) life = Life::Unknown;
+  }
+  if (life == Life::GoesOn) {
+    child.look_again.reset();
+    child.watcher = std::make_unique<loop::FdWatcher>(core_.loop, child.pidfd.get(), loop::FdWatcher::kRead, [this, id = record.pod_id](uint32_t) {
+      auto ended = living_.find(id);
+      if (ended == living_.end()) return;
+      ended->second->watcher.reset();
+      process_ended(id, std::nullopt);
+    });
+    return;
+  }
+  // Not at once: the caller is not done yet.
+  child.look_again = std::make_unique<loop::Timer>(core_.loop, [this, id = record.pod_id, life] {
+    auto const* known = find_by_id(id);
+    if (known == nullptr) return;
+    if (life == Life::Over) process_ended(id, std::nullopt);
+    else watch(ChildRecord(*known));
   });
-  return true;
+  child.look_again->start(life == Life::Over ? 0 : kLookAgainMs);
 }
 
 void Children::move_to_reclaimed(std::string const& pod_id, bool crashed) {
@@ -468,13 +496,12 @@ void Children::recover(std::set<std::string> const& restoring, std::function<voi
   std::vector<ChildRecord> records = core_.state.spawned_children;
   for (auto const& record : records) {
     if (record.grandchild || restoring.contains(record.pod_id)) continue;
-    auto child = std::make_unique<Living>();
     std::string pod_id = record.pod_id;
-    bool lives = watch_living(record, *child);
-    living_[pod_id] = std::move(child);
-    if (lives) {
+    living_[pod_id] = std::make_unique<Living>();
+    if (lives(record) != Life::Over) {
       find_by_id(pod_id)->made_directories.clear();
       find_by_id(pod_id)->state = "live";  // it came up although its spawner did not see it
+      watch(record);
       continue;
     }
     ++*left;
@@ -488,16 +515,47 @@ void Children::recover(std::set<std::string> const& restoring, std::function<voi
   one_less();
 }
 
-void Children::look_for_new_ones(std::function<void()> done) {
+void Children::hand_back() {
+  auto const& records = core_.state.spawned_children;
+  if (std::none_of(records.begin(), records.end(), [](auto const& record) { return record.taken_over; })) return;
+  using Rows = Result<std::vector<registry::Allocation>>;
+  core_.registry_worker.run<Rows>([registry = core_.registry.get()] { return registry->list(); },
+                                  [this, alive = alive_](Rows const& rows) {
+                                    if (!*alive || !rows) return;
+                                    for (auto& record : core_.state.spawned_children) {
+                                      if (!record.taken_over) continue;
+                                      auto by_id = [&](std::string const& id) {
+                                        return std::find_if(rows->begin(), rows->end(), [&](auto const& row) { return row.pod_id == id; });
+                                      };
+                                      auto own = by_id(record.pod_id);
+                                      auto parent = own == rows->end() ? own : by_id(own->delegated_from);
+                                      if (parent == rows->end() || parent->pod_id == core_.state.pod_id) continue;
+                                      // What it holds is a part of what the restored one holds.
+                                      core_.authority.take_back(record.pod_id);
+                                      living_.erase(record.pod_id);
+                                      ChildRecord grandchild;
+                                      grandchild.pod_name = record.pod_name;
+                                      grandchild.socket_path = record.socket_path;
+                                      grandchild.scope_delegated = record.scope_delegated;
+                                      grandchild.callback_address = parent->socket;
+                                      grandchild.state = "live";
+                                      grandchild.grandchild = true;
+                                      record = std::move(grandchild);
+                                    }
+                                    core_.persist();
+                                    host_.changed();
+                                  });
+}
+
+void Children::look_for_new_ones(std::function<void(Result<void>)> done) {
   using Rows = Result<std::vector<registry::Allocation>>;
   core_.registry_worker.run<Rows>([registry = core_.registry.get(), self = core_.state.pod_id] { return registry->children(self); },
                                   [this, alive = alive_, done = std::move(done)](Rows const& rows) {
                                     if (!*alive) return;
-                                    if (rows) {
-                                      take_over(*rows);
-                                      host_.scope_changed();
-                                    }
-                                    done();
+                                    if (!rows) return done(std::unexpected(rows.error()));
+                                    take_over(*rows);
+                                    host_.scope_changed();
+                                    done({});
                                   });
 }
 

@@ -48,8 +48,10 @@ class Children {
   /// `done`: the ends of the others are taken in.
   void recover(std::set<std::string> const& restoring = {}, std::function<void()> done = [] {});
 
+  /// Children that were taken over go back to the Pod that is between again, because it was restored.
+  void hand_back();
   /// Pods that became children because the one between has ended are taken up; `done` afterwards.
-  void look_for_new_ones(std::function<void()> done = [] {});
+  void look_for_new_ones(std::function<void(Result<void>)> done = [](Result<void> const&) {});
 
   ChildRecord* find(std::string_view pod_name);
   ChildRecord* find_by_id(std::string_view pod_id);
@@ -114,6 +116,7 @@ class Children {
     pid_t launch_pid = 0;  ///< before that
     UniqueFd pidfd;  ///< of a child that an earlier instance started
     std::unique_ptr<loop::FdWatcher> watcher;
+    std::unique_ptr<loop::Timer> look_again;  ///< when something about it could not be found out
     std::string shown_state = "starting";
     bool heard_end = false;  ///< of its work
     bool asked = false;      ///< whether it works, and has not answered yet
@@ -138,7 +141,9 @@ class Children {
   void move_to_reclaimed(std::string const& pod_id, bool crashed);
   void take_over(std::vector<registry::Allocation> const& rows);
   void ask_whether_it_works(ChildRecord const& record);
-  bool watch_living(ChildRecord const& record, Living& child);
+  enum class Life { GoesOn, Over, Unknown };
+  Life lives(ChildRecord const& record, pid_t* pid = nullptr) const;
+  void watch(ChildRecord const& record);
 
   PodCore& core_;
   Host host_;

@@ -157,6 +157,48 @@ TEST_F(ChildrenTest, NewWorkOfAnotherOriginDoesNotConcernTheParent) {
   EXPECT_EQ(children->working_for_parent(), 0u);
 }
 
+TEST_F(ChildrenTest, AChildWhoseLifeCannotBeFoundOutKeepsItsScope) {
+  pid_t pid = start("kid", "pod", work);
+  std::string lock = paths.pod_lock("kid");
+  ASSERT_EQ(::rename(lock.c_str(), (lock + ".kept").c_str()), 0);
+  ASSERT_EQ(::symlink(lock.c_str(), lock.c_str()), 0);  // can't be opened
+  restart_children();
+  EXPECT_TRUE(children->is_living("kid-id"));
+  EXPECT_EQ(core->authority.effective().permission_at(work + "/f"), scope::Permission::Read) << "it is lent";
+  EXPECT_EQ(rows().count("kid"), 1u);
+  ASSERT_EQ(::unlink(lock.c_str()), 0);
+  ASSERT_EQ(::rename((lock + ".kept").c_str(), lock.c_str()), 0);
+  // Looked at again, it is watched: its end is seen.
+  ::kill(pid, SIGKILL);
+  run_until([&] { return !ends.empty(); });
+  EXPECT_EQ(core->authority.effective().permission_at(work + "/f"), scope::Permission::Write);
+}
+
+TEST_F(ChildrenTest, ANumberIsNeverUsedTwiceAlsoForAChildThatWasForgotten) {
+  start("kid", "pod", work);
+  ASSERT_FALSE(call(&ChildTools::send, R"({"name":"kid","message":"one"})").is_error);
+  EXPECT_FALSE(call(&ChildTools::stop, R"({"name":"kid"})").is_error);
+  core->state.reclaimed_children.clear();  // only the last hundred are kept
+  core->persist();
+  start("kid", "pod", work);
+  ASSERT_FALSE(call(&ChildTools::send, R"({"name":"kid","message":"two"})").is_error);
+  auto letters = scan_inbox(paths, "kid", "kid-id");
+  EXPECT_EQ(letters->back().seq, 2u);
+}
+
+TEST_F(ChildrenTest, WithoutItsNumberOnDiskAMessageIsNotSent) {
+  start("kid", "pod", work);
+  core->log_worker.drain();
+  std::string state = paths.pod_dir("root") + "/metadata.json";
+  ASSERT_EQ(::rename(state.c_str(), (state + ".kept").c_str()), 0);
+  ASSERT_TRUE(io::make_directories(state + "/in the way"));
+  auto output = call(&ChildTools::send, R"({"name":"kid","message":"one"})");
+  EXPECT_TRUE(output.is_error);
+  EXPECT_HAS(output.summary, "was not sent");
+  EXPECT_TRUE(scan_inbox(paths, "kid", "kid-id").value_or(std::vector<Mail>{}).empty());
+  EXPECT_FALSE(children->any_working());
+}
+
 TEST_F(ChildrenTest, ALetterThatCannotBePostedIsNotWaitedFor) {
   start("kid", "pod", work);
   ASSERT_TRUE(io::make_directories(paths.pod_dir("kid")));

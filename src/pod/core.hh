@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "base/log.hh"
 #include "base/paths.hh"
 #include "loop/event_loop.hh"
 #include "loop/worker.hh"
@@ -48,7 +49,8 @@ struct PodCore {
   /// Writes the state as it is now; `done` comes in the order of the calls.
   void persist(std::function<void(Result<void>)> done = nullptr) {
     log_worker.run<Result<void>>([paths = paths, state = state] { return write_pod_state(paths, state); },
-                                 [done = std::move(done)](Result<void> result) {
+                                 [done = std::move(done), name = state.pod_name](Result<void> result) {
+                                   if (!result) log::warn("the state of Pod " + name + " can't be written: " + result.error().message);
                                    if (done) done(std::move(result));
                                  });
   }

@@ -14,7 +14,6 @@
 namespace insomnia::pod {
 namespace {
 
-constexpr size_t kStderrTail = 4096;
 constexpr size_t kMaxReadyLine = 16384;
 /// A process that has closed its pipe without a word is given this long to end by itself, so that its exit status can be told.
 constexpr int64_t kEndMs = 2'000;
@@ -22,18 +21,20 @@ constexpr int kConfigFd = 3;
 constexpr int kReadyFd = 4;
 constexpr int kLifelineFd = 5;
 
-/// The last 4 KiB of a file, trimmed; empty when there is none.
-std::string tail_of(std::string const& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat info{};
-  if (!fd || ::fstat(fd.get(), &info) != 0) return "";
-  if (static_cast<size_t>(info.st_size) > kStderrTail) ::lseek(fd.get(), info.st_size - static_cast<off_t>(kStderrTail), SEEK_SET);
-  auto bytes = io::read_all(fd.get(), path, 2 * kStderrTail);
-  if (!bytes) return "";
-  return std::string(text::trim(text::suffix(text::to_utf8(*bytes), kStderrTail)));
-}
-
 }  // namespace
+
+std::string stderr_tail(std::string const& path, int64_t from) {
+  constexpr int64_t kTail = 4096;
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  struct stat info{};
+  if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
+  // The Pod has begun it anew since.
+  if (from > info.st_size) from = 0;
+  ::lseek(fd.get(), std::max<int64_t>(from, info.st_size - kTail), SEEK_SET);
+  auto bytes = io::read_all(fd.get(), path, 2 * kTail);
+  if (!bytes) return "";
+  return std::string(text::trim(text::suffix(text::to_utf8(*bytes), kTail)));
+}
 
 RuntimeCommand RuntimeCommand::self() {
   auto path = io::real_path("/proc/self/exe");
@@ -46,6 +47,7 @@ struct PodLaunch::Impl {
   std::function<void(std::string const&)> waiting;
   std::string name;
   std::string stderr_path;
+  int64_t stderr_begin = 0;  ///< what is before it was written by others
   std::optional<loop::Child> child;
   UniqueFd ready_fd;
   UniqueFd lifeline;
@@ -75,8 +77,11 @@ Result<void> PodLaunch::Impl::start(Paths const& paths, RuntimeCommand const& co
   std::string directory = paths.pod_runtime_dir(name);
   TRY(io::make_directories(directory));
   stderr_path = directory + "/stderr.log";
-  UniqueFd log(::open(stderr_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!log) return fail_errno("create " + stderr_path, errno);
+  UniqueFd log(::open(stderr_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  struct stat info{};
+  if (!log || ::fstat(log.get(), &info) != 0) return fail_errno("create " + stderr_path, errno);
+  // It may be another one's that lives: who has the Pod's lock begins the file anew.
+  stderr_begin = info.st_size;
   UniqueFd config = TRY(io::sealed_memory_file("insomnia-hand-over", encode_hand_over(hand_over)));
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return fail_errno("make a pipe for the new Pod", errno);
@@ -184,7 +189,7 @@ bool PodLaunch::Impl::take_line() {
 void PodLaunch::Impl::fail_launch(Code code, std::string message) {
   end_watcher.reset();
   child.reset();  // kills the group and reaps
-  std::string tail = tail_of(stderr_path);
+  std::string tail = stderr_tail(stderr_path, stderr_begin);
   if (!tail.empty()) message += "\n--- child stderr (" + stderr_path + ") ---\n" + tail;
   finish(fail(code, std::move(message)));
 }

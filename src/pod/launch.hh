@@ -31,6 +31,9 @@ struct LaunchedPod {
   UniqueFd lifeline;  ///< of a Pod that dies with its parent: it ends when this is closed, by whatever
 };
 
+/// The last 4 KiB of what a process wrote to its stderr file after its first `from` bytes, trimmed; "" when there is none.
+std::string stderr_tail(std::string const& path, int64_t from = 0);
+
 /// Starts one Pod process and waits for its ready line on an inherited pipe, its end, or the deadline, whichever comes first (a Pod that may
 /// wait for its scope has that time on top, and says for whom it waits). stderr goes
 /// to <runtime_dir>/<name>/stderr.log. A failure kills the process group, reaps, and carries the last 4 KiB of stderr. Destroying the

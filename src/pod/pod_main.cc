@@ -4,8 +4,10 @@
 #include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 
@@ -32,6 +34,18 @@
 namespace insomnia::pod {
 namespace {
 
+/// Removes what a killed instance of the Pod left: half-written files, and FIFOs of requests that waited for scopes.
+/// REQUIRES: both locks of the Pod are held.
+void remove_leftovers(Paths const& paths, std::string const& name) {
+  for (auto const& directory : {paths.pod_runtime_dir(name), paths.pod_dir(name)}) {
+    auto files = io::list_directory(directory).value_or(std::vector<std::string>{});
+    for (auto const& file : files) {
+      bool left = file.starts_with("bell") || file.find(".tmp.") != std::string::npos;
+      if (left && ::unlink((directory + "/" + file).c_str()) != 0) log::warn(errno_error("remove " + directory + "/" + file, errno).message);
+    }
+  }
+}
+
 /// Everything from the first line to the end of one Pod process.
 class PodProcess {
  public:
@@ -50,6 +64,7 @@ class PodProcess {
   void look_after_runtime_dir();
   void say_ready();
   void leave();
+  void look_for_last_mail();
 
   PodOptions const& options_;
   Environment const& environment_;
@@ -80,6 +95,13 @@ class PodProcess {
   std::unique_ptr<RuntimeKeeper> keeper_;
 };
 
+/// Empties the file if it is this process's stderr: what an earlier instance wrote there is no news.
+void begin_stderr_file(std::string const& path) {
+  struct stat named{}, own{};
+  bool same = ::stat(path.c_str(), &named) == 0 && ::fstat(STDERR_FILENO, &own) == 0 && named.st_dev == own.st_dev && named.st_ino == own.st_ino;
+  if (same && ::ftruncate(STDERR_FILENO, 0) != 0) log::warn("cannot empty " + path);
+}
+
 Result<void> PodProcess::take_identity() {
   hand_over_ = TRY(read_hand_over(options_, environment_, paths_));
   std::string name = hand_over_.config.pod_name.value_or("");
@@ -98,10 +120,12 @@ Result<void> PodProcess::take_identity() {
   }
   instance_id_ = hand_over_.instance_id.empty() ? uuid7(clock_) : hand_over_.instance_id;
   runtime_lock_ = TRY(registry::InstanceLock::acquire(paths_.pod_lock(name), instance_id_));
+  begin_stderr_file(paths_.pod_runtime_dir(name) + "/stderr.log");
   // With the lock in hand: whoever claims another directory from now on sees that a Pod lives in this one.
   TRY(claim_runtime_dir(paths_));
   data_lock_ = TRY(registry::InstanceLock::acquire(paths_.pod_dir(name) + "/lock", instance_id_));
   holdings_.emplace(instance_id_, holdings_files(paths_, name));
+  remove_leftovers(paths_, name);
 
   auto stored = TRY(read_pod_state(paths_, name));
   if (!stored && options_.require_pod_state) return fail(Code::NotFound, "pod state missing: there is no stored Pod named `" + name + "`");
@@ -338,6 +362,7 @@ void PodProcess::leave() {
   PodState& state = core_->state;
   state.ended = brain_->was_interrupted() ? "interrupted" : "done";
   state.resume = brain_->run_was_interrupted();
+  bool by_itself = brain_->left_by_itself();
   keeper_.reset();
   // The hands go first: when the row is free, nothing of this Pod writes any more.
   brain_.reset();
@@ -352,6 +377,18 @@ void PodProcess::leave() {
   std::string directory = paths_.pod_runtime_dir(state_.pod_name);
   for (auto* file : {"/status.json", "/manifest.toml", "/hands.log"}) ::unlink((directory + file).c_str());
   if (auto removed = io::remove_tree(directory + "/bash-output"); !removed) log::warn(removed.error().message);
+  if (by_itself) look_for_last_mail();
+}
+
+/// Whoever wrote while this Pod lived has been told that it is read. Once the lock is free nobody is told so any more: what came until then makes
+/// this an end that a restore goes on from.
+void PodProcess::look_for_last_mail() {
+  runtime_lock_.reset();
+  auto letters = scan_inbox(paths_, state_.pod_name, state_.pod_id);
+  bool unread = letters && std::any_of(letters->begin(), letters->end(), [](Mail const& mail) { return !mail.text.empty(); });
+  if (!unread) return;
+  core_->state.ended = "interrupted";
+  if (auto written = write_pod_state(paths_, core_->state); !written) log::warn(written.error().message);
 }
 
 Result<void> PodProcess::run() {

@@ -69,6 +69,7 @@ void SpawnTransaction::restore(RestorableChild child) {
 
 void SpawnTransaction::cancel() {
   cancelled_ = true;
+  if (rolled_back_) return;  // its answer is on the way
   if (wait_) {
     wait_.reset();  // gives up its place
     (void)cancelled();
@@ -312,6 +313,7 @@ void SpawnTransaction::ready(LaunchedPod pod) {
   auto* record = children_.find_by_id(hand_over_.pod_id);
   if (record != nullptr) record->work_open = !restoring_ || works_ || record->work_open;
   if (restoring_) {
+    children_.hand_back();
     core_.persist();
     host_.tell_parent({core_.name(), input_.name, socket_, hand_over_.config.scope.allow});
     finish({.summary = "restored pod `" + input_.name + "` with " + scope::describe_rules(hand_over_.config.scope.allow) +
@@ -351,6 +353,7 @@ void SpawnTransaction::deliver() {
 }
 
 void SpawnTransaction::roll_back(Error error) {
+  if (std::exchange(rolled_back_, true)) return;
   auto answer = [this](Error const& failure) {
     finish(tools::failed(failure));
   };

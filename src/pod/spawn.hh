@@ -75,6 +75,7 @@ class SpawnTransaction {
   bool made_ = false;  ///< missing_ are those that were made
   bool demoted_ = false;
   bool cancelled_ = false;
+  bool rolled_back_ = false;
   std::unique_ptr<ScopeWait> wait_;
   std::unique_ptr<PodLaunch> launch_;
   std::unique_ptr<client::RunDelivery> delivery_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <future>
 
 #include "pod/spawn_fixture_test.hh"
 #include "pod/target_directories.hh"
@@ -168,6 +169,22 @@ TEST_F(SpawnTest, CancelledBeforeItIsReadyNothingIsLeft) {
   run_until([&] { return answer.has_value(); });
   EXPECT_TRUE(answer->is_error);
   EXPECT_HAS(answer->summary, "cancelled");
+  expect_untouched();
+}
+
+TEST_F(SpawnTest, CancelledWhileItIsUndoneItAnswersOnce) {
+  restart("exit-silently");
+  begin(arguments("kid", "t", work));
+  run_until([&] { return !applied.empty(); });
+  std::promise<void> go;
+  core->registry_worker.run([wait = go.get_future().share()] { wait.wait(); });
+  run_until([&] { return children->find("kid") == nullptr; });  // it is being undone, the release waits
+  transaction->cancel();
+  go.set_value();
+  run_until([&] { return answer.has_value(); });
+  EXPECT_TRUE(answer->is_error);
+  core->registry_worker.drain();
+  loop.run_once(0);
   expect_untouched();
 }
 

@@ -1,5 +1,6 @@
 #include "pod/store.hh"
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/io.hh"
@@ -103,6 +104,7 @@ std::string encode_pod_state(PodState const& state) {
                          {"die_with_parent", child.die_with_parent}});
   }
   object["reclaimed_children"] = std::move(reclaimed);
+  object["last_mail"] = state.last_mail;
   object["ended"] = state.ended;
   object["resume"] = state.resume;
   object["exit_when_settled"] = state.exit_when_settled;
@@ -149,6 +151,9 @@ Result<PodState> decode_pod_state(std::string_view text) {
       TRY(inner.finish());
     }
   }
+  state.last_mail = reader.uint_or("last_mail", 0);
+  for (auto const& child : state.spawned_children) state.last_mail = std::max(state.last_mail, child.mail_seq);
+  for (auto const& child : state.reclaimed_children) state.last_mail = std::max(state.last_mail, child.mail_seq);
   state.ended = reader.string_or("ended", "");
   state.resume = reader.boolean_or("resume", false);
   state.exit_when_settled = reader.boolean_or("exit_when_settled", false);

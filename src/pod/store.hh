@@ -67,6 +67,8 @@ struct PodState {
   manifest::Config config;  ///< the resolved manifest: the authority for a restore
   manifest::Ceilings ceilings;
   std::vector<ChildRecord> spawned_children;
+  /// Number of the last message to any child: a number is never used twice for one, whatever is forgotten of it.
+  uint64_t last_mail = 0;
   std::vector<ReclaimedChild> reclaimed_children;  ///< the last 100: for people, and for RestorePod
   /// How the last instance ended: "" it lives, or died without a word; "done": nobody expects it back (its work was done, or somebody
   /// stopped it); "interrupted": a signal or its parent's end took it away. `insomnia restore --all` brings back all but "done".

@@ -35,10 +35,13 @@ PodState full() {
   child.mail_seq = 3;
   child.mail_awaited = 2;
   child.work_open = true;
+  child.for_parent = true;
+  child.taken_over = true;
   child.grandchild = true;
   child.read_segment = "seg";
   child.read_index = 7;
   state.spawned_children = {child};
+  state.last_mail = 9;
   state.reclaimed_children = {{.pod_name = "old", .pod_id = "old-id", .instance_id = "old-1", .scope_delegated = {read_rule("/w/old")}}};
   return state;
 }
