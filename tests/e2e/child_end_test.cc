@@ -116,6 +116,26 @@ TEST_F(ChildEnd, StoppedFromTheCommandLineIsReported) {
   EXPECT_TRUE(last_conversation(server, "PARENT").was_told("pod `kid`"));
 }
 
+TEST_F(ChildEnd, ReportThatCannotBePostedIsPostedWhenItCan) {
+  Reply gated = text_reply("child is done");
+  gated.head_gate = "child";
+  answer_task(server, "CHILD", {gated});
+  auto run = home.start({"run", "PARENT", "--name", "boss"});
+  ASSERT_TRUE(server.wait_for_gate("child", kPatienceMs)) << run->err();
+  ASSERT_TRUE(run->wait_for_out("I wait.")) << run->err();
+  PodClient kid(home.paths().pod_socket("kid"));
+  ASSERT_TRUE(kid.wait_for_kind<wire::SnapshotEvent>());
+  std::string inbox = home.paths().pod_dir("boss") + "/inbox";
+  ASSERT_TRUE(io::remove_tree(inbox));
+  ASSERT_TRUE(io::replace_file(inbox, "in the way"));
+  server.open_gate("child");
+  ASSERT_TRUE(kid.wait_for_kind<wire::AlertEvent>()) << "people are told";
+  EXPECT_NE(home.pid_of("boss"), 0) << "it waits";
+  ASSERT_EQ(::unlink(inbox.c_str()), 0);
+  ASSERT_TRUE(ended_with(0, *run));
+  EXPECT_TRUE(has(run->out(), "I know."));
+}
+
 /// boss spawns kid, kid spawns grandkid; then a person stops kid alone.
 TEST_F(ChildEnd, WorkBelowAPodThatWasStoppedIsReportedToTheNextOneAbove) {
   home.write("left/deep/old.txt", "");

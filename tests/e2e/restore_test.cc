@@ -161,6 +161,25 @@ TEST_F(Restore, WithoutItsKeyItSaysWhatIsMissingAndLosesNothing) {
   expect_family_goes_on({"restore", "--all"});
 }
 
+TEST_F(Restore, TwoAtOnceBringBackOneTree) {
+  start_family();
+  kill_all(SIGKILL);
+  std::vector<std::unique_ptr<Program>> both;
+  for (int i = 0; i < 2; ++i) both.push_back(home.start({"restore", "--all"}));
+  for (auto& one : both) {
+    EXPECT_TRUE(ended_with(0, *one));
+    EXPECT_FALSE(contains(one->out(), "not restored")) << one->out();
+  }
+  for (auto const& name : {"boss", "kid", "grandkid"}) {
+    if (pid_t pid = home.pid_of(name); pid > 0) {
+      EXPECT_TRUE(testing::wait_for_death(pid)) << name;
+    }
+  }
+  EXPECT_EQ(home.run({"read", "boss"}).out, "Family is done.\n");
+  EXPECT_EQ(last_conversation(server, "SMALL").count_results("w1"), 1u);
+  EXPECT_TRUE(home.processes().empty());
+}
+
 TEST_F(Restore, DamagedSessionIsGoneAndSaidSo) {
   server.enqueue(text_reply("One."));
   ASSERT_TRUE(ended_with(0, home.run({"run", "Begin", "--name", "worker"})));
@@ -174,6 +193,10 @@ TEST_F(Restore, DamagedSessionIsGoneAndSaidSo) {
   auto gone = home.run({"restore", "worker"});
   EXPECT_TRUE(ended_with(1, gone));
   EXPECT_TRUE(has(gone.out + gone.err, "gone"));
+  auto all = home.run({"restore", "--all"});
+  EXPECT_TRUE(ended_with(1, all)) << "nobody knows whether it was done";
+  EXPECT_TRUE(has(all.out, "worker  gone"));
+  EXPECT_TRUE(has(all.out, "metadata.json"));
 }
 
 }  // namespace
