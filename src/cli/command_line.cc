@@ -30,6 +30,7 @@ struct Parser {
   DoctorOptions doctor;
   VersionOptions version;
   DemoOptions demo;
+  CellOptions cell;
   std::string help_topic;
   bool version_flag = false;
 
@@ -42,6 +43,7 @@ struct Parser {
   void add_scope();
   void add_talking();
   void add_stop_and_logs();
+  void add_cell();
   void add_rest();
 };
 
@@ -160,6 +162,24 @@ void Parser::add_stop_and_logs() {
   sub->add_flag("--json", logs.json, "the records as JSON lines; with -f: events");
 }
 
+void Parser::add_cell() {
+  auto* sub = command("cell", "Run a command under a scope that the kernel holds",
+                      "  insomnia cell --scope write:build --scope read:. -- make\n"
+                      "  insomnia cell --network none -- ./untrusted.sh\n"
+                      "  insomnia cell --scope write:src --explain\n"
+                      "\n"
+                      "The command sees the system's directories, the paths of its scope, and a HOME and /tmp of its own. "
+                      "Keys and variables\n"
+                      "with secrets stay outside. What it starts ends with it.\n");
+  sub->add_option("--scope", cell.scope,
+                  "read:PATH, write:PATH, deny-read:PATH or deny-write:PATH, repeatable; default: write on this directory")
+      ->allow_extra_args(false);
+  sub->add_option("--network", cell.network, "full, or none: loopback of its own only")->check(CLI::IsMember({"full", "none"}));
+  sub->add_option("--env", cell.env, "pass this variable too; repeatable")->allow_extra_args(false);
+  sub->add_flag("--explain", cell.explain, "print what would be mounted, and do nothing");
+  sub->add_option("COMMAND", cell.command, "the command, after --");
+}
+
 void Parser::add_rest() {
   auto* sub = command("doctor", "Check kernel, libraries, directories and keys", "  insomnia doctor\n");
   sub->add_flag("--json", doctor.json, "a JSON object");
@@ -181,6 +201,7 @@ Parser::Parser() {
   add_scope();
   add_talking();
   add_stop_and_logs();
+  add_cell();
   add_rest();
   app.footer(
       std::string("Examples:\n"
@@ -195,6 +216,7 @@ Command Parser::command_of(std::string const& name) const {
   if (name == "run") return run;
   if (name == "ps") return ps;
   if (name == "scope") return scope;
+  if (name == "cell") return cell;
   if (name == "attach") return attach;
   if (name == "send") return send;
   if (name == "read") return read;

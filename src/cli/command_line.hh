@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/attach.hh"
+#include "cli/cell.hh"
 #include "cli/demo.hh"
 #include "cli/doctor.hh"
 #include "cli/logs.hh"
@@ -21,7 +22,7 @@
 namespace insomnia::cli {
 
 using Command = std::variant<RunOptions, PsOptions, ScopeOptions, AttachOptions, SendOptions, ReadOptions, StopOptions, RestoreOptions,
-                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions>;
+                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions>;
 
 /// What the words after `insomnia` mean: a command, or a text to show and an exit code.
 struct ParsedCommandLine {

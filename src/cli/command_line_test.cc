@@ -66,6 +66,8 @@ TEST(CommandLine, TheOtherCommands) {
             (StopOptions{.name = "web", .tree = true, .force = true, .timeout_seconds = 2}));
   EXPECT_EQ(parsed<LogsOptions>({"logs", "-f", "web"}), (LogsOptions{.name = "web", .follow = true}));
   EXPECT_EQ(parsed<DoctorOptions>({"doctor", "--json"}), DoctorOptions{true});
+  EXPECT_EQ(parsed<CellOptions>({"cell", "--scope", "write:src", "--network", "none", "--", "make", "-j", "--explain"}),
+            (CellOptions{.scope = {"write:src"}, .network = "none", .command = {"make", "-j", "--explain"}}));
   EXPECT_EQ(parsed<VersionOptions>({"version"}), VersionOptions{});
   EXPECT_EQ(parsed<VersionOptions>({"--version"}), VersionOptions{});
   EXPECT_EQ(parsed<DemoOptions>({"demo"}), DemoOptions{});
@@ -90,7 +92,7 @@ TEST(CommandLine, HelpGoesToStdoutAndTeaches) {
 }
 
 TEST(CommandLine, EveryCommandHasHelp) {
-  for (char const* name : {"run", "ps", "scope", "attach", "send", "read", "stop", "logs", "doctor", "demo",
+  for (char const* name : {"run", "ps", "scope", "attach", "send", "read", "stop", "logs", "doctor", "demo", "cell", "restore",
                            "version", "help"}) {
     auto result = parse_command_line({"help", name});
     EXPECT_EQ(result.exit_code, kFinished) << name;

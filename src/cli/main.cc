@@ -53,6 +53,7 @@ int run_command(Command const& command) {
                         [&](DoctorOptions const& options) { return examine_system(options, environment); },
                         [&](VersionOptions const& options) { return print_version(options); },
                         [&](DemoOptions const& options) { return run_demo(options, environment); },
+                        [&](CellOptions const& options) { return run_in_cell(options, environment); },
                     },
                     command);
 }

@@ -1,0 +1,104 @@
+#include "cli/cell.hh"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/io.hh"
+#include "base/paths.hh"
+#include "cell/confine.hh"
+#include "cell/host.hh"
+#include "cli/exit_code.hh"
+#include "cli/output.hh"
+
+namespace insomnia::cli {
+namespace {
+
+/// A directory for the command's own /tmp and HOME, which goes with it.
+class OwnDirectory {
+ public:
+  static Result<OwnDirectory> make() {
+    std::string name = "/tmp/insomnia-cell-XXXXXX";
+    if (::mkdtemp(name.data()) == nullptr) return fail_errno("make " + name, errno);
+    OwnDirectory made(name);
+    for (auto const* part : {"/tmp", "/home"}) TRY(io::make_directories(name + part));
+    return made;
+  }
+  OwnDirectory(OwnDirectory&& other) noexcept : path_(std::exchange(other.path_, "")) {}
+  OwnDirectory& operator=(OwnDirectory&&) = delete;
+  ~OwnDirectory() {
+    if (!path_.empty()) (void)io::remove_tree(path_);
+  }
+  std::string const& path() const { return path_; }
+
+ private:
+  explicit OwnDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+Result<scope::Scope> scope_of(CellOptions const& options, std::string const& here) {
+  constexpr std::string_view kDeny = "deny-";
+  scope::ScopeConfig config;
+  for (auto const& text : options.scope) {
+    bool deny = text.starts_with(kDeny);
+    auto rule = TRY(scope::parse_rule(std::string_view(text).substr(deny ? kDeny.size() : 0), here));
+    (deny ? config.deny : config.allow).push_back(std::move(rule));
+  }
+  if (config.allow.empty()) config.allow.push_back({here, scope::Permission::Write, true});
+  return scope::Scope::create(config);
+}
+
+/// No keys, tokens or sockets of the caller.
+Environment allowed_environment(CellOptions const& options, Environment const& environment) {
+  Environment result;
+  auto take = [&](std::string const& name) {
+    if (auto value = environment.get(name)) result.set(name, *value);
+  };
+  for (auto const* name : {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "NO_COLOR", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ"}) {
+    take(name);
+  }
+  for (auto const& name : options.env) take(name);
+  if (!result.get("PATH")) result.set("PATH", "/usr/local/bin:/usr/bin:/bin");
+  return result;
+}
+
+}  // namespace
+
+int run_in_cell(CellOptions const& options, Environment const& environment) {
+  auto usage = [](std::string const& text) {
+    print_error(text);
+    return kUsage;
+  };
+  if (options.command.empty() && !options.explain) return usage("no command; write: insomnia cell [--scope write:DIR]... -- COMMAND");
+  auto here = io::current_directory();
+  if (!here) return usage(here.error().message);
+  auto scope = scope_of(options, *here);
+  if (!scope) return usage(scope.error().message);
+  if (!scope->is_readable(*here)) return usage("the working directory " + *here + " is not in the scope; add --scope read:" + *here + ", or change to a directory in it");
+  auto own = OwnDirectory::make();
+  if (!own) return fail_with(own.error());
+
+  cell::HostFacts facts;
+  cell::PlanRequest request{.scope = *scope,
+                            .own_files = "",
+                            .system = cell::system_paths(facts),
+                            .also_readable = cell::user_programs(environment, facts),
+                            .masked = cell::masked_paths(environment, Paths::resolve(environment), facts),
+                            .privates = {{"/tmp", own->path() + "/tmp"}}};
+  if (auto home = environment.get("HOME"); home && *home != "/") {
+    if (auto resolved = scope::resolve_path(*home)) request.privates.push_back({*resolved, own->path() + "/home"});
+  }
+  auto plan = cell::plan_mounts(request, facts);
+  if (!plan) return fail_with(plan.error());
+  if (options.explain) return print(cell::describe(*plan));
+  auto status = cell::run_confined({.plan = *std::move(plan),
+                                    .cwd = *here,
+                                    .argv = options.command,
+                                    .environment = allowed_environment(options, environment),
+                                    .namespaces = {.network = options.network != "none"}});
+  return status ? *status : fail_with(status.error());
+}
+
+}  // namespace insomnia::cli
