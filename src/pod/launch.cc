@@ -10,6 +10,7 @@
 
 #include "base/io.hh"
 #include "base/text.hh"
+#include "registry/liveness.hh"
 
 namespace insomnia::pod {
 namespace {
@@ -28,8 +29,7 @@ std::string stderr_tail(std::string const& path, int64_t from) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   struct stat info{};
   if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
-  // The Pod has begun it anew since.
-  if (from > info.st_size) from = 0;
+  if (from > info.st_size) from = 0;  // it was begun anew since
   ::lseek(fd.get(), std::max<int64_t>(from, info.st_size - kTail), SEEK_SET);
   auto bytes = io::read_all(fd.get(), path, 2 * kTail);
   if (!bytes) return "";
@@ -77,10 +77,12 @@ Result<void> PodLaunch::Impl::start(Paths const& paths, RuntimeCommand const& co
   std::string directory = paths.pod_runtime_dir(name);
   TRY(io::make_directories(directory));
   stderr_path = directory + "/stderr.log";
-  UniqueFd log(::open(stderr_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  // What a Pod of this name that lives has written stays.
+  auto holder = registry::lock_holder(paths.pod_lock(name));
+  int begin = holder && !*holder ? O_TRUNC : 0;
+  UniqueFd log(::open(stderr_path.c_str(), O_WRONLY | O_CREAT | begin | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   struct stat info{};
   if (!log || ::fstat(log.get(), &info) != 0) return fail_errno("create " + stderr_path, errno);
-  // It may be another one's that lives: who has the Pod's lock begins the file anew.
   stderr_begin = info.st_size;
   UniqueFd config = TRY(io::sealed_memory_file("insomnia-hand-over", encode_hand_over(hand_over)));
   int ends[2];

@@ -95,13 +95,6 @@ class PodProcess {
   std::unique_ptr<RuntimeKeeper> keeper_;
 };
 
-/// Empties the file if it is this process's stderr: what an earlier instance wrote there is no news.
-void begin_stderr_file(std::string const& path) {
-  struct stat named{}, own{};
-  bool same = ::stat(path.c_str(), &named) == 0 && ::fstat(STDERR_FILENO, &own) == 0 && named.st_dev == own.st_dev && named.st_ino == own.st_ino;
-  if (same && ::ftruncate(STDERR_FILENO, 0) != 0) log::warn("cannot empty " + path);
-}
-
 Result<void> PodProcess::take_identity() {
   hand_over_ = TRY(read_hand_over(options_, environment_, paths_));
   std::string name = hand_over_.config.pod_name.value_or("");
@@ -120,7 +113,6 @@ Result<void> PodProcess::take_identity() {
   }
   instance_id_ = hand_over_.instance_id.empty() ? uuid7(clock_) : hand_over_.instance_id;
   runtime_lock_ = TRY(registry::InstanceLock::acquire(paths_.pod_lock(name), instance_id_));
-  begin_stderr_file(paths_.pod_runtime_dir(name) + "/stderr.log");
   // With the lock in hand: whoever claims another directory from now on sees that a Pod lives in this one.
   TRY(claim_runtime_dir(paths_));
   data_lock_ = TRY(registry::InstanceLock::acquire(paths_.pod_dir(name) + "/lock", instance_id_));
