@@ -152,9 +152,14 @@ void Brain::all_restored() {
     auto body = prompts_.render("notify_wrapper", {{"message", line}});
     notice({.kind = "notification", .body = body ? *body : line, .message = line}, std::nullopt, "notify", false);
   }
-  bool resume = std::exchange(plan_, std::nullopt).value_or(RestorePlan{}).resume;
+  RestorePlan plan = std::exchange(plan_, std::nullopt).value_or(RestorePlan{});
   if (auto recovered = std::exchange(recovered_, nullptr)) recovered();
-  if (resume && engine_.status() == wire::PodStatus::Paused && !engine_.busy()) feed(agent::Resume{});
+  if (plan.resume && engine_.status() == wire::PodStatus::Paused && !engine_.busy()) feed(agent::Resume{});
+  if (!plan.is_root) return;
+  has_run_ = true;  // an earlier instance has
+  core_.loop.post([this, alive = alive_] {
+    if (*alive) settled_may_have_changed();
+  });
 }
 
 void Brain::emit(wire::EventBody event) {

@@ -33,6 +33,7 @@ namespace insomnia::pod {
 struct RestorePlan {
   std::vector<RestorableChild> children;
   bool resume = false;  ///< its own run was interrupted
+  bool is_root = false;  ///< nobody is there to give it work: one that ends when it is settled does so, also when it finds nothing to do
 };
 
 /// What a brain is made of; made by startup.

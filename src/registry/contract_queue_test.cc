@@ -127,6 +127,24 @@ TEST_P(RegistryContract, QueueTheDeadLoseTheirPlace) {
   EXPECT_EQ(waits_for(*registry_, pod("c", {write_rule("/w/c")}), second), "");
 }
 
+TEST_P(RegistryContract, QueueThePlaceOfADeadInstanceIsNotThatOfTheNextOne) {
+  add(pod("a", {write_rule("/w")}));
+  Bell first(directory_ / "b.bell"), second(directory_ / "c.bell"), again(directory_ / "b2.bell");
+  EXPECT_EQ(waits_for(*registry_, pod("b", {write_rule("/w/x")}), first), "a");
+  EXPECT_EQ(waits_for(*registry_, pod("c", {write_rule("/w/y")}), second), "a");
+  die("b");
+  Allocation next = pod("b", {write_rule("/w/y")});
+  next.instance_id = "b-2";
+  EXPECT_EQ(waits_for(*registry_, next, again), "a");
+  // Whoever meets the place of a dead instance removes it.
+  EXPECT_TRUE(failed(registry_->register_pod(pod("d", {write_rule("/w/x")})), Code::Conflict, {"'a'"}));
+  release("a");
+  EXPECT_TRUE(again.rang());
+  EXPECT_EQ(waits_for(*registry_, next, again), "c") << "it comes after those that were there when it came";
+  EXPECT_EQ(waits_for(*registry_, pod("c", {write_rule("/w/y")}), second), "");
+  EXPECT_TRUE(registry_->register_pod(pod("d", {write_rule("/w/x")}))) << "nobody waits for what the dead one wanted";
+}
+
 TEST_P(RegistryContract, QueueAHolderMayLendPartsOfWhatOthersWaitFor) {
   add(pod("a", {write_rule("/w")}));
   Bell own(directory_ / "b.bell");

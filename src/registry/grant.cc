@@ -88,10 +88,17 @@ Result<std::optional<Blocker>> find_blocker(AllocationTable& table, Allocation c
                                 (first.task.empty() ? "" : " (task: " + text::one_line(first.task, kShownTask) + ")")};
 }
 
-Result<std::optional<AllocationTable::Waiter>> place_of(AllocationTable& table, std::string const& pod_id) {
+/// The place that this very request has. One that an earlier instance left, or an earlier request, is given up: its bell and its paths are not
+/// those of this one.
+Result<std::optional<AllocationTable::Waiter>> place_of(AllocationTable& table, Allocation const& row) {
   auto waiting = TRY(table.waiters());
   for (auto& waiter : waiting) {
-    if (waiter.pod.pod_id == pod_id) return std::optional(std::move(waiter));
+    Allocation const& pod = waiter.pod;
+    if (pod.pod_id != row.pod_id) continue;
+    bool same = pod.instance_id == row.instance_id && pod.spawner_instance == row.spawner_instance &&
+                pod.scope_allow == row.scope_allow && pod.scope_deny == row.scope_deny;
+    if (same) return std::optional(std::move(waiter));
+    TRY(table.remove_waiter(waiter));
   }
   return std::optional<AllocationTable::Waiter>();
 }
@@ -113,7 +120,7 @@ Result<std::optional<Blocker>> claim(AllocationTable& table, Allocation const& r
                                      Waiting const& waiting) {
   std::string parent = ancestors.empty() ? "" : ancestors.front().pod.pod_id;
   auto strays = TRY(table.strays_of(row.pod_id, parent));
-  auto place = TRY(place_of(table, row.pod_id));
+  auto place = TRY(place_of(table, row));
   auto blocker = TRY(find_blocker(table, row, ancestors, strays, waiting.liveness, place ? place->id : 0));
   if (!blocker) {
     if (place) TRY(table.remove_waiter(*place));

@@ -1,268 +1,13 @@
+#include "registry/model_test.hh"
+
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <map>
 #include <random>
 
-#include "registry/contract_test.hh"
-#include "scope/scope.hh"
-
-// A registry that knows nothing of indexes, transactions or geometry: sets of paths on a small tree. The real
-// one must agree with it after every one of a few thousand random steps, and at most one Pod may effectively
-// write each path.
+// The real registry must agree with the model after every one of a few thousand random steps, and at most one Pod may
+// effectively write each path.
 namespace insomnia::registry {
 namespace {
-
-using Points = std::set<std::string>;
-
-/// "/", then a and b on each of four levels. Rules stop two levels above the deepest paths.
-std::vector<std::string> const& all_paths() {
-  static std::vector<std::string> const paths = [] {
-    std::vector<std::string> result{"/"}, level{""};
-    for (int depth = 0; depth < 5; ++depth) {
-      std::vector<std::string> next;
-      for (auto const& base : level) {
-        for (auto name : {"/a", "/b"}) next.push_back(base + name);
-      }
-      result.insert(result.end(), next.begin(), next.end());
-      level = next;
-    }
-    return result;
-  }();
-  return paths;
-}
-
-Points points(scope::ScopeRule const& rule) {
-  Points result;
-  for (auto const& path : all_paths()) {
-    if (matches(rule, path)) result.insert(path);
-  }
-  return result;
-}
-
-Points shared(Points const& a, Points const& b) {
-  Points result;
-  std::set_intersection(a.begin(), a.end(), b.begin(), b.end(), std::inserter(result, result.end()));
-  return result;
-}
-
-bool within(Points const& inner, Points const& outer) {
-  return std::includes(outer.begin(), outer.end(), inner.begin(), inner.end());
-}
-
-bool writes(scope::ScopeRule const& rule) {
-  return rule.permission == scope::Permission::Write;
-}
-
-class Model {
- public:
-  struct Entry {
-    Allocation pod;
-    std::set<std::string> ancestors;
-  };
-
-  Code register_pod(Allocation row) {
-    if (row.delegated_from == row.pod_id) return Code::InvalidArgument;
-    reclaim();
-    if (auto code = taken(row)) return *code;
-    Entry const* parent = by_id(row.delegated_from);
-    std::set<std::string> ancestors = parent ? parent->ancestors : std::set<std::string>();
-    if (!row.delegated_from.empty()) ancestors.insert(row.delegated_from);
-    row.delegated_from = parent ? parent->pod.pod_id : "";
-    row.state = AllocationState::Live;
-    return claim({row, ancestors});
-  }
-
-  Code delegate(Allocation row, std::optional<scope::ScopeConfig> const& delegation, Limits const& limits) {
-    if (row.delegated_from == row.pod_id) return Code::InvalidArgument;
-    reclaim();
-    if (auto code = taken(row)) return *code;
-    Entry const* spawner = by_id(row.delegated_from);
-    if (!spawner || spawner->pod.state != AllocationState::Live ||
-        spawner->pod.instance_id != row.spawner_instance)
-      return Code::NotFound;
-    for (auto const& rule : row.scope_allow) {
-      if (!(delegation ? grants(*delegation, rule) : is_within(spawner->pod, rule)))
-        return Code::PermissionDenied;
-    }
-    if (line_above(row).size() > limits.max_depth || children(row.delegated_from) >= limits.max_children)
-      return Code::LimitReached;
-    std::set<std::string> ancestors = spawner->ancestors;
-    ancestors.insert(spawner->pod.pod_id);
-    row.spawner_name = spawner->pod.pod_name;
-    return claim({row, ancestors});
-  }
-
-  Code adopt(Allocation const& row, std::string const& segment) {
-    Entry* entry = by_id(row.pod_id);
-    bool ours =
-        entry && entry->pod.instance_id == row.instance_id && entry->pod.state == AllocationState::Reserved;
-    if (!ours || is_dead(entry->pod)) return Code::NotFound;
-    if (segment_taken(segment, row.pod_id)) return Code::Conflict;
-    entry->pod.state = AllocationState::Live;
-    entry->pod.segment_id = segment;
-    return kDone;
-  }
-
-  Code update_segment(Allocation const& row, std::string const& segment) {
-    Entry* entry = by_id(row.pod_id);
-    if (!entry || entry->pod.instance_id != row.instance_id) return Code::NotFound;
-    if (segment_taken(segment, row.pod_id)) return Code::Conflict;
-    entry->pod.segment_id = segment;
-    return kDone;
-  }
-
-  Code release(Allocation const& row) {
-    Entry* entry = by_id(row.pod_id);
-    if (!entry || entry->pod.instance_id != row.instance_id) return Code::NotFound;
-    remove(row.pod_id);
-    return kDone;
-  }
-
-  void reclaim() {
-    for (;;) {
-      auto dead =
-          std::find_if(rows.begin(), rows.end(), [&](auto const& row) { return is_dead(row.second.pod); });
-      if (dead == rows.end()) return;
-      remove(std::string(dead->first));
-    }
-  }
-
-  /// The points that a Pod may write now: its own without its denies and without what any Pod below it has.
-  Points effective(Allocation const& pod) const {
-    Points result;
-    for (auto const& rule : pod.scope_allow) {
-      if (writes(rule)) result.merge(points(rule));
-    }
-    auto take = [&](std::vector<scope::ScopeRule> const& rules, bool all) {
-      for (auto const& rule : rules) {
-        if (!all && !writes(rule)) continue;
-        for (auto const& point : points(rule)) result.erase(point);
-      }
-    };
-    take(pod.scope_deny, true);
-    for (auto const& [id, entry] : rows) {
-      if (id != pod.pod_id && is_above(pod.pod_id, entry.pod)) take(entry.pod.scope_allow, false);
-    }
-    return result;
-  }
-
-  bool is_above(std::string const& id, Allocation const& pod) const {
-    auto line = line_above(pod);
-    return std::any_of(line.begin(), line.end(),
-                       [&](Allocation const* above) { return above->pod_id == id; });
-  }
-
-  static constexpr Code kDone = static_cast<Code>(-1);
-  std::map<std::string, Entry> rows;  // by pod_id
-  std::set<std::string> dead;
-
- private:
-  Entry* by_id(std::string const& id) {
-    auto found = rows.find(id);
-    return found == rows.end() ? nullptr : &found->second;
-  }
-  bool is_dead(Allocation const& pod) const {
-    return dead.contains(pod.state == AllocationState::Live ? pod.instance_id : pod.spawner_instance);
-  }
-  bool segment_taken(std::string const& segment, std::string const& but) const {
-    return !segment.empty() && std::any_of(rows.begin(), rows.end(), [&](auto const& row) {
-      return row.first != but && row.second.pod.segment_id == segment;
-    });
-  }
-  size_t children(std::string const& id) const {
-    return static_cast<size_t>(std::count_if(
-        rows.begin(), rows.end(), [&](auto const& row) { return row.second.pod.delegated_from == id; }));
-  }
-  std::optional<Code> taken(Allocation const& row) const {
-    for (auto const& [id, entry] : rows) {
-      if (entry.pod.pod_name == row.pod_name || id == row.pod_id) return Code::AlreadyExists;
-    }
-    if (segment_taken(row.segment_id, row.pod_id)) return Code::Conflict;
-    return std::nullopt;
-  }
-  std::vector<Allocation const*> line_above(Allocation const& pod) const {
-    std::vector<Allocation const*> result;
-    for (auto found = rows.find(pod.delegated_from); found != rows.end();
-         found = rows.find(found->second.pod.delegated_from)) {
-      result.push_back(&found->second.pod);
-    }
-    return result;
-  }
-  static bool is_within(Allocation const& spawner, scope::ScopeRule const& rule) {
-    Points asked = points(rule);
-    bool granted = std::any_of(
-        spawner.scope_allow.begin(), spawner.scope_allow.end(),
-        [&](auto const& allow) { return (writes(allow) || !writes(rule)) && within(asked, points(allow)); });
-    bool denied = std::any_of(spawner.scope_deny.begin(), spawner.scope_deny.end(), [&](auto const& deny) {
-      return (writes(rule) || !writes(deny)) && within(asked, points(deny));
-    });
-    return granted && !denied;
-  }
-  static bool grants(scope::ScopeConfig const& delegation, scope::ScopeRule const& rule) {
-    Points asked = points(rule);
-    bool granted = std::any_of(delegation.allow.begin(), delegation.allow.end(), [&](auto const& allow) {
-      return (writes(allow) || !writes(rule)) && within(asked, points(allow));
-    });
-    bool denied = std::any_of(delegation.deny.begin(), delegation.deny.end(), [&](auto const& deny) {
-      return (writes(rule) || !writes(deny)) && !shared(asked, points(deny)).empty();
-    });
-    return granted && !denied;
-  }
-  static bool any_covers(Points const& asked, std::vector<scope::ScopeRule> const& rules,
-                         bool write_rules_only) {
-    return std::any_of(rules.begin(), rules.end(), [&](auto const& rule) {
-      return (!write_rules_only || writes(rule)) && within(asked, points(rule));
-    });
-  }
-
-  /// Moves the strays below the entry, looks whether anybody is in the way, and undoes it all if so.
-  Code claim(Entry entry) {
-    auto before = rows;
-    for (auto& [id, other] : rows) {
-      if (other.ancestors.contains(entry.pod.pod_id) &&
-          other.pod.delegated_from == entry.pod.delegated_from) {
-        other.pod.delegated_from = entry.pod.pod_id;
-      }
-    }
-    std::string id = entry.pod.pod_id;
-    rows.emplace(id, std::move(entry));
-    for (auto const& [other_id, other] : rows) {
-      if (other_id == id || !in_the_way(other.pod, rows.at(id).pod)) continue;
-      rows = std::move(before);
-      return Code::Conflict;
-    }
-    return kDone;
-  }
-
-  bool in_the_way(Allocation const& other, Allocation const& claimant) const {
-    if (is_above(claimant.pod_id, other) || claimant.delegated_from == other.pod_id) return false;
-    auto line = line_above(claimant);
-    auto at = std::find(line.begin(), line.end(), &other);
-    for (auto const& mine : claimant.scope_allow) {
-      for (auto const& theirs : other.scope_allow) {
-        if (!writes(mine) || !writes(theirs)) continue;
-        Points both = shared(points(mine), points(theirs));
-        if (both.empty() || any_covers(both, claimant.scope_deny, false) ||
-            any_covers(both, other.scope_deny, false))
-          continue;
-        bool lent = at != line.end() && std::any_of(line.begin(), at, [&](Allocation const* between) {
-                      return any_covers(both, between->scope_allow, true);
-                    });
-        if (!lent) return true;
-      }
-    }
-    return false;
-  }
-
-  void remove(std::string const& id) {
-    std::string parent = rows.at(id).pod.delegated_from;
-    rows.erase(id);
-    for (auto& [other, entry] : rows) {
-      if (entry.pod.delegated_from == id) entry.pod.delegated_from = parent;
-    }
-  }
-};
 
 class RandomSteps {
  public:
@@ -274,7 +19,9 @@ class RandomSteps {
   }
 
   void step() {
-    int choice = number(20);
+    if (number(80) == 0) return restore_all();
+    int choice = number(26);
+    if (choice >= 20) return restore();
     if (choice < 3) {
       // Several at once: those that do not matter to the next operation stay in the table over it.
       for (int count = 1 + number(4); count > 0; --count) kill();
@@ -296,6 +43,7 @@ class RandomSteps {
     std::sort(expected.begin(), expected.end(),
               [](auto const& a, auto const& b) { return a.pod_name < b.pod_name; });
     ASSERT_EQ(listed, expected) << trace_;
+    for (auto const& pod : listed) last_.at(pod.pod_id).segment_id = pod.segment_id;
 
     std::map<std::string, std::string> writer;
     for (auto const& pod : listed) {
@@ -320,6 +68,8 @@ class RandomSteps {
   std::map<std::string, int> const& outcomes() const { return outcomes_; }
 
  private:
+  static constexpr int kNames = 14;
+
   int number(int below) { return std::uniform_int_distribution<int>(0, below - 1)(random_); }
 
   scope::ScopeRule rule() {
@@ -330,7 +80,7 @@ class RandomSteps {
   }
 
   Allocation fresh() {
-    std::string name = "p" + std::to_string(number(10));
+    std::string name = "p" + std::to_string(number(kNames));
     Allocation row = pod(name, {});
     row.instance_id = name + "-" + std::to_string(++instances_);
     for (int i = 1 + number(2); i > 0; --i) row.scope_allow.push_back(rule());
@@ -363,8 +113,9 @@ class RandomSteps {
 
   void register_pod() {
     Allocation row = fresh();
-    if (number(2) == 0) row.delegated_from = "p" + std::to_string(number(10)) + "-id";
+    if (number(2) == 0) row.delegated_from = "p" + std::to_string(number(kNames)) + "-id";
     expect("register " + describe(row), model_.register_pod(row), registry_->register_pod(row));
+    remember(row);
   }
   void delegate() {
     Allocation spawner = known(), row = fresh();
@@ -383,16 +134,22 @@ class RandomSteps {
     Limits limits{.max_depth = 2, .max_children = 2};
     expect("delegate " + describe(row), model_.delegate(row, delegation, limits),
            registry_->delegate(row, delegation, limits));
+    remember(row);
   }
   void adopt() {
-    Allocation row = known();
+    auto reserved = std::find_if(model_.rows.begin(), model_.rows.end(), [](auto const& row) {
+      return row.second.pod.state == AllocationState::Reserved;
+    });
+    Allocation row = reserved == model_.rows.end() || number(3) == 0 ? known() : reserved->second.pod;
     std::string segment = number(2) == 0 ? "" : "seg" + std::to_string(number(6));
     expect("adopt " + describe(row), model_.adopt(row, segment),
            registry_->adopt(row.pod_id, row.instance_id, row.pid, segment));
   }
   void release() {
     Allocation row = known();
+    bool had_children = has_children(row.pod_id);
     expect("release " + describe(row), model_.release(row), registry_->release(row.pod_id, row.instance_id));
+    if (had_children && !model_.rows.contains(row.pod_id)) note("release above its children");
   }
   void update_segment() {
     Allocation row = known();
@@ -406,6 +163,80 @@ class RandomSteps {
     if (row.state == AllocationState::Live) model_.dead.insert(row.instance_id);
   }
 
+  // ---- Restores
+
+  /// The last instances of those that have ended.
+  std::vector<Allocation> ended() const {
+    std::vector<Allocation> result;
+    for (auto const& [id, row] : last_) {
+      if (!model_.rows.contains(id)) result.push_back(row);
+    }
+    return result;
+  }
+  bool has_children(std::string const& pod_id) const {
+    return std::any_of(model_.rows.begin(), model_.rows.end(),
+                       [&](auto const& row) { return row.second.pod.delegated_from == pod_id; });
+  }
+  /// What a Pod was granted, and who its parent was then.
+  void remember(Allocation const& row) {
+    auto granted = model_.rows.find(row.pod_id);
+    if (granted != model_.rows.end() && granted->second.pod.instance_id == row.instance_id) last_[row.pod_id] = row;
+  }
+  void note(std::string const& outcome) { ++outcomes_[outcome]; }
+
+  /// With its scope or a part of it, through its parent if that lives.
+  void restore() {
+    auto candidates = ended();
+    if (!candidates.empty()) restore(candidates[static_cast<size_t>(number(static_cast<int>(candidates.size())))]);
+  }
+  /// As after a reboot: everybody was killed, and the Pods come back in any order.
+  void restore_all() {
+    for (auto const& [id, entry] : model_.rows) {
+      model_.dead.insert(entry.pod.state == AllocationState::Live ? entry.pod.instance_id : entry.pod.spawner_instance);
+    }
+    trace_ = "the death of all";
+    ASSERT_NO_FATAL_FAILURE(check());
+    auto all = ended();
+    std::shuffle(all.begin(), all.end(), random_);
+    for (auto const& row : all) {
+      ASSERT_NO_FATAL_FAILURE(restore(row));
+      ASSERT_NO_FATAL_FAILURE(check());
+    }
+  }
+  void restore(Allocation row) {
+    row.instance_id = row.pod_name + "-" + std::to_string(++instances_);
+    row.spawner_instance = row.spawner_name = "";
+    if (number(3) == 0) lessen(row);
+    auto parent = model_.rows.find(row.delegated_from);
+    bool parent_lives = parent != model_.rows.end() && parent->second.pod.state == AllocationState::Live;
+    if (parent_lives && number(4) != 0) return restore_through(parent->second.pod, row);
+    row.state = AllocationState::Live;
+    expect("restore " + describe(row), model_.register_pod(row), registry_->register_pod(row));
+    remember(row);
+    if (!model_.rows.contains(row.pod_id)) return;
+    if (!row.delegated_from.empty() && parent == model_.rows.end()) note("restore before its parent");
+    if (has_children(row.pod_id)) note("restore above its children");
+  }
+  void restore_through(Allocation const& parent, Allocation row) {
+    std::string segment = std::exchange(row.segment_id, "");
+    row.state = AllocationState::Reserved;
+    row.spawner_instance = parent.instance_id;
+    expect("restore-child " + describe(row), model_.delegate(row, std::nullopt, {}), registry_->delegate(row, std::nullopt, {}));
+    remember(row);
+    if (!model_.rows.contains(row.pod_id)) return;
+    if (has_children(row.pod_id)) note("restore-child above its children");
+    expect("adopt " + describe(row), model_.adopt(row, segment), registry_->adopt(row.pod_id, row.instance_id, row.pid, segment));
+  }
+  /// Leaves a rule out, makes one narrower, or takes a part away.
+  void lessen(Allocation& row) {
+    auto& rule = row.scope_allow[static_cast<size_t>(number(static_cast<int>(row.scope_allow.size())))];
+    switch (number(3)) {
+      case 0: row.scope_allow = {scope::ScopeRule(rule)}; break;
+      case 1: rule.permission = scope::Permission::Read; break;
+      default: row.scope_deny.push_back(this->rule());
+    }
+  }
+
   scope::TestDirectory directory_;
   std::mt19937 random_;
   Model model_;
@@ -413,6 +244,7 @@ class RandomSteps {
   int instances_ = 0;
   std::string trace_;
   std::map<std::string, int> outcomes_;
+  std::map<std::string, Allocation> last_;  ///< instances that were granted something, by pod_id
 };
 
 TEST(RegistryModel, EveryStepAgreesAndNoPathHasTwoWriters) {
@@ -426,7 +258,10 @@ TEST(RegistryModel, EveryStepAgreesAndNoPathHasTwoWriters) {
   for (auto outcome : {"register done", "register conflict", "register already_exists", "delegate done",
                        "delegate conflict", "delegate permission_denied", "delegate not_found",
                        "delegate limit_reached", "adopt done", "adopt not_found", "adopt conflict",
-                       "release done", "release not_found", "update done", "update conflict"}) {
+                       "release done", "release not_found", "release above its children", "update done", "update conflict",
+                       "restore done", "restore conflict", "restore before its parent", "restore above its children",
+                       "restore-child done", "restore-child permission_denied",
+                       "restore-child above its children"}) {
     EXPECT_TRUE(steps.outcomes().contains(outcome)) << outcome;
   }
   if (HasFailure()) {
