@@ -1,7 +1,7 @@
 // What many idle Pods cost one machine: memory, descriptors, processes and threads, processor time while nothing happens, and how long commands
 // and new Pods take beside them. Families of a root and up to 49 children; each Pod has asked its model once. With `read` each child has also
 // used a tool, so that it has hands. The crowd grows in steps and stops growing when memory gets short.
-// Usage: crowd_bench [PODS [SECONDS_IDLE [read]]]
+// Usage: crowd_bench [PODS [SECONDS_IDLE [hands]]]
 #include <poll.h>
 
 #include <algorithm>
@@ -23,7 +23,7 @@ constexpr int kRounds = 15;
 class Crowd {
  public:
   explicit Crowd(bool with_hands) : empty_mib_(available_mib()) {
-    if (with_hands) scene_.children_call({"read", "Read", R"({"file_path":")" + scene_.home().file("a.txt") + R"("})"});
+    if (with_hands) scene_.children_call({"look", "Glob", R"({"pattern":"*"})"});
   }
 
   /// More families until there are `target` Pods.
@@ -160,7 +160,7 @@ using namespace insomnia::bench;
 int main(int argc, char** argv) {
   size_t pods = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 1000;
   int idle_seconds = argc > 2 ? std::atoi(argv[2]) : 20;
-  bool with_hands = argc > 3 && std::string(argv[3]) == "read";
+  bool with_hands = argc > 3 && std::string(argv[3]) == "hands";
   Conditions conditions;
   print_floors(kRounds);
   bool failed = report(bench_crowd(pods, idle_seconds, with_hands));
