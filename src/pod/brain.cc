@@ -1,6 +1,8 @@
 #include "pod/brain.hh"
 
 #include <malloc.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <boost/json.hpp>
 
@@ -83,7 +85,10 @@ Result<void> Brain::start() {
                                    {.snapshot = [this] { return snapshot(); },
                                     .on_method = [this](ClientId client, wire::Method const& method) { on_method(client, method); }}));
   TRY(bind_poke_socket());
-  if (mail_hold_) log_.prepare();
+  if (mail_hold_) {
+    log_.prepare();
+    watch_launcher();
+  }
   write_status();
   return {};
 }
@@ -160,6 +165,21 @@ void Brain::all_restored() {
   core_.loop.post([this, alive = alive_] {
     if (*alive) settled_may_have_changed();
   });
+}
+
+/// The first task comes from the process that started this one, which can die before.
+void Brain::watch_launcher() {
+  launcher_.reset(static_cast<int>(::syscall(SYS_pidfd_open, ::getppid(), 0)));
+  if (!launcher_ || !first_run_may_come()) return launcher_ended();
+  launcher_watcher_ = std::make_unique<loop::FdWatcher>(core_.loop, launcher_.get(), loop::FdWatcher::kRead, [this](uint32_t) { launcher_ended(); });
+}
+
+void Brain::launcher_ended() {
+  launcher_watcher_.reset();
+  release_mail();
+  if (has_run_ || engine_.busy() || !inputs_.empty()) return;
+  has_run_ = true;  // there will be none: one that ends when it is settled has nothing to wait for
+  settled_may_have_changed();
 }
 
 void Brain::emit(wire::EventBody event) {

@@ -144,6 +144,8 @@ class Brain final : public llm::CallHandler {
   // Settling and ending.
   bool settled() const;
   void settled_may_have_changed();
+  void watch_launcher();
+  void launcher_ended();
   void write_status();
   Result<void> bind_poke_socket();
   std::string status_file() const { return core_.paths.pod_runtime_dir(core_.name()) + "/status.json"; }
@@ -171,6 +173,8 @@ class Brain final : public llm::CallHandler {
   bool exit_when_settled_;
   std::unique_ptr<loop::Timer> mail_hold_;  ///< while it is there, the first run is still to come and scans wait
   std::vector<std::function<void()>> held_scans_;
+  UniqueFd launcher_;
+  std::unique_ptr<loop::FdWatcher> launcher_watcher_;
 
   std::unique_ptr<SocketServer> server_;
   std::unique_ptr<PokeSocket> poke_socket_;

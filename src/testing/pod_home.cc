@@ -10,9 +10,8 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 
 #include "registry/liveness.hh"
@@ -22,12 +21,25 @@ namespace {
 
 UniqueFd open_process(pid_t pid) { return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))); }
 
+/// "" when the process is gone, or cannot be looked at.
+std::string proc_file(pid_t pid, std::string_view name) {
+  return io::read_file("/proc/" + std::to_string(pid) + "/" + std::string(name), 4 << 20).value_or("");
+}
+
 /// Whether `entry` ("NAME=value") is in the process's environment.
 bool has_in_environment(pid_t pid, std::string const& entry) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/environ", std::ios::binary);
-  std::string environment((std::istreambuf_iterator<char>(file)), {});
-  environment.insert(0, 1, '\0');
-  return environment.find('\0' + entry + '\0') != std::string::npos;
+  return ('\0' + proc_file(pid, "environ") + '\0').find('\0' + entry + '\0') != std::string::npos;
+}
+
+/// Whether it is a child of ours (Pods that lost theirs come to us) that just now turns into another program: it has no environment at that
+/// moment.
+bool is_child_between_programs(pid_t pid) {
+  if (!proc_file(pid, "environ").empty()) return false;
+  std::string stat = proc_file(pid, "stat");
+  size_t end = stat.rfind(") ");
+  char state = 0;
+  pid_t parent = 0;
+  return end != std::string::npos && std::sscanf(stat.c_str() + end, ") %c %d", &state, &parent) == 2 && parent == ::getpid() && state != 'Z' && state != 'X';
 }
 
 bool wait_for_end(UniqueFd const& process, int64_t deadline_ms) {
@@ -117,7 +129,7 @@ std::vector<pid_t> PodHome::processes() const {
     pid_t pid = 0;
     auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (error != std::errc() || end != name.data() + name.size() || pid == ::getpid()) continue;
-    if (has_in_environment(pid, entry)) result.push_back(pid);
+    if (has_in_environment(pid, entry) || is_child_between_programs(pid)) result.push_back(pid);
   }
   return result;
 }
