@@ -326,7 +326,7 @@ wire::PodEvent Brain::end_event(agent::RunEnded const& end) const {
   switch (end.outcome) {
     // The parent's work is not done while children work on parts of it: their ends start further runs, which are reported too. One that came
     // during the last request has started its run by now.
-    case agent::Outcome::Finished: return wire::TurnEnded{core_.name(), answer, children_.working_for_parent() + (engine_.delegated() ? 1 : 0)};
+    case agent::Outcome::Finished: return wire::TurnEnded{core_.name(), answer, children_.working_for_parent() + ends_for_parent_ + (engine_.delegated() ? 1 : 0)};
     case agent::Outcome::Failed: return wire::Errored{core_.name(), end.message, answer};
     case agent::Outcome::LimitReached: return wire::LimitReachedEvent{core_.name(), answer};
     case agent::Outcome::Paused: return wire::Interrupted{core_.name(), answer, true};

@@ -197,6 +197,7 @@ class Brain final : public llm::CallHandler {
   bool feeding_ = false;
   std::optional<Requester> requester_;
   uint64_t scans_ = 0;           ///< inbox scans under way
+  uint64_t ends_for_parent_ = 0;  ///< ends of children at work for the parent that are on their way through the inbox
   bool has_run_ = false;
   bool said_settled_ = false;
   bool looked_before_leaving_ = false;

@@ -423,13 +423,15 @@ void Brain::write_end(wire::PodEvent event, std::string const& instance_id) {
             .event = std::move(event),
             .text = ""};
   if (inbox_.contains(instance_id)) return;
+  uint64_t for_parent = children_.concerns_parent(instance_id, *mail.event) ? 1 : 0;
+  ends_for_parent_ += for_parent;
   core_.log_worker.run<Result<void>>([paths = core_.paths, name = core_.name(), mail] { return post_mail(paths, name, mail); },
                                      [this, alive = alive_, mail](Result<void> const& posted) {
                                        if (!*alive || posted) return;
                                        alert("warn", "pod", posted.error().message);
                                        take_mail(mail);
                                      });
-  scan_mail([] {});
+  scan_mail([this, for_parent] { ends_for_parent_ -= for_parent; });
 }
 
 /// News of the control plane. Only a living child may tell it, and only of itself; ends come by mail.

@@ -331,7 +331,8 @@ class SqliteRegistry final : public Registry {
   /// Whoever does not hear it looks again when its blocker ends.
   static void ring(std::vector<std::string> const& bells) {
     for (auto const& bell : bells) {
-      UniqueFd fd(::open(bell.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+      // As a reader too: one that dies meanwhile must not make the write end this process (SIGPIPE).
+      UniqueFd fd(::open(bell.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
       struct stat info{};
       if (!fd || ::fstat(fd.get(), &info) != 0 || !S_ISFIFO(info.st_mode)) continue;
       [[maybe_unused]] ssize_t written = ::write(fd.get(), "!", 1);
