@@ -11,25 +11,25 @@
 #include <cstring>
 
 #include "base/io.hh"
+#include "cell/confinement.hh"
+#include "cell/placeholders.hh"
 #include "cell/view.hh"
 
 namespace insomnia::cell {
 namespace {
 
-/// Where the first process builds the view: a directory that every system has and no scope needs.
-constexpr char kView[] = "/sys";
 constexpr size_t kLongestError = 4096;
 
 int shell_status(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
 /// Does not return. `report`: where a failure before the program's own life is written.
-[[noreturn]] void become(ConfinedCommand const& command, int report) {
+[[noreturn]] void become(ConfinedCommand const& command, Confinement const& confinement, int report) {
   auto give_up = [&](Error const& error) {
     (void)io::write_all(report, error.message, "the report");
     ::_exit(125);
   };
-  if (auto entered = enter_view(kView, command.cwd); !entered) give_up(entered.error());
-  if (auto dropped = drop_capabilities(); !dropped) give_up(dropped.error());
+  if (auto entered = enter_view(kViewPlace, command.cwd); !entered) give_up(entered.error());
+  if (auto confined = confinement.enter(); !confined) give_up(confined.error());
   std::vector<std::string> entries = command.environment.lines();
   std::vector<char*> environment, argv;
   for (auto& entry : entries) environment.push_back(entry.data());
@@ -45,20 +45,26 @@ int shell_status(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(statu
   ::_exit(error == ENOENT ? 127 : 126);
 }
 
+Result<pid_t> start(ConfinedCommand const& command, int report) {
+  View view = TRY(View::build(command.plan, kViewPlace));
+  auto confinement = TRY(Confinement::prepare(command.limits));
+  pid_t pid = ::fork();
+  if (pid < 0) return fail_errno("fork the command", errno);
+  if (pid == 0) become(command, confinement, report);
+  forbid_further_user_namespaces();
+  return pid;
+}
+
 /// The first process: all that end without a parent come to it, and with it all end.
 int first_process(ConfinedCommand const& command, int report) {
   // It keeps the host's tree: nobody in the cell may look through it.
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  if (auto built = build_view(command.plan, kView); !built) {
-    (void)io::write_all(report, built.error().message, "the report");
+  auto started = start(command, report);
+  if (!started) {
+    (void)io::write_all(report, started.error().message, "the report");
     return 125;
   }
-  pid_t pid = ::fork();
-  if (pid == 0) become(command, report);
-  if (pid < 0) {
-    (void)io::write_all(report, "fork the command: " + std::string(std::strerror(errno)), "the report");
-    return 125;
-  }
+  pid_t pid = *started;
   ::close(report);
   int status = 0;
   for (;;) {
@@ -79,7 +85,11 @@ Result<int> run_confined(ConfinedCommand const& command) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("make a pipe", errno);
   UniqueFd report_read(ends[0]), report_write(ends[1]);
-  auto first = TRY(start_in_namespaces(command.namespaces, [&] { return first_process(command, report_write.get()); }));
+  Placeholders placeholders = TRY(Placeholders::make(command.plan.placeholders));
+  auto first = TRY(start_in_namespaces(command.namespaces, [&] {
+    placeholders.forget();
+    return first_process(command, report_write.get());
+  }));
   report_write.reset();
   // Ctrl-C is for the command: it gets it from the terminal, as does this process, which waits for its end.
   ::signal(SIGINT, SIG_IGN);
@@ -88,7 +98,6 @@ Result<int> run_confined(ConfinedCommand const& command) {
   int status = 0;
   while (::waitpid(first.pid, &status, 0) < 0 && errno == EINTR) {
   }
-  for (auto const& path : command.plan.placeholders) ::rmdir(path.c_str());
   if (!report.empty()) return fail(Code::Unavailable, "the cell could not be made: " + report);
   return shell_status(status);
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/environment.hh"
+#include "cell/limits.hh"
 #include "cell/mount_plan.hh"
 #include "cell/namespaces.hh"
 
@@ -15,6 +16,7 @@ struct ConfinedCommand {
   std::vector<std::string> argv;
   Environment environment;
   NamespaceRequest namespaces;
+  Limits limits;
 };
 
 /// Runs the command in a cell of its own, with the caller's standard input, output and error, to its end; whatever it has started ends with it.

@@ -85,7 +85,7 @@ std::vector<std::string> user_programs(Environment const& environment, FileFacts
   return result;
 }
 
-std::vector<std::string> masked_paths(Environment const& environment, Paths const& paths, FileFacts const& facts) {
+std::vector<std::string> secret_paths(Environment const& environment, FileFacts const& facts) {
   std::vector<std::string> result;
   for (auto const* path : {"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/sudoers.d", "/etc/ssl/private",
                            "/etc/krb5.keytab", "/etc/security/opasswd"}) {
@@ -102,9 +102,27 @@ std::vector<std::string> masked_paths(Environment const& environment, Paths cons
       add_if_there(result, home + "/" + name, facts);
     }
   }
+  return result;
+}
+
+std::vector<std::string> own_paths(Paths const& paths) {
+  std::vector<std::string> result;
   for (auto const& directory : {paths.config_dir, paths.data_dir, paths.runtime_dir}) {
-    if (auto resolved = directory.empty() ? std::nullopt : scope::resolve_path(directory)) add_if_there(result, *resolved, facts);
+    if (auto resolved = directory.empty() ? std::nullopt : scope::resolve_path(directory)) result.push_back(*std::move(resolved));
   }
+  return result;
+}
+
+Environment allowed_environment(Environment const& environment, std::vector<std::string> const& more) {
+  Environment result;
+  auto take = [&](std::string const& name) {
+    if (auto value = environment.get(name)) result.set(name, *value);
+  };
+  for (auto const* name : {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "NO_COLOR", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ"}) {
+    take(name);
+  }
+  for (auto const& name : more) take(name);
+  if (!result.get("PATH")) result.set("PATH", "/usr/local/bin:/usr/bin:/bin");
   return result;
 }
 

@@ -24,7 +24,13 @@ std::vector<std::string> system_paths(FileFacts const& facts);
 /// of cargo, nvm and pyenv).
 std::vector<std::string> user_programs(Environment const& environment, FileFacts const& facts);
 
-/// What no cell shows: password files, keys of the host, keys and tokens of the user, insomnia's own directories. Only what is there.
-std::vector<std::string> masked_paths(Environment const& environment, Paths const& paths, FileFacts const& facts);
+/// What no cell shows: password files, keys of the host, keys and tokens of the user. Only what is there.
+std::vector<std::string> secret_paths(Environment const& environment, FileFacts const& facts);
+
+/// Nor insomnia's own directories.
+std::vector<std::string> own_paths(Paths const& paths);
+
+/// No keys, tokens or sockets of the caller: the part of an environment that the commands of a cell may have. Those in `more` as well.
+Environment allowed_environment(Environment const& environment, std::vector<std::string> const& more = {});
 
 }  // namespace insomnia::cell

@@ -39,6 +39,7 @@ class Planner {
     TRY(find_borders());
     for (auto const& private_directory : request_.privates) borders_.insert(private_directory.path);
     for (auto const& path : borders_) add(path);
+    pin();
     return std::move(plan_);
   }
 
@@ -154,6 +155,17 @@ class Planner {
     }
   }
 
+  void pin() {
+    std::set<std::string, ByComponents> pinned;
+    for (auto const& inner : plan_.steps) {
+      if (inner.kind == Kind::Directory || inner.kind == Kind::Symlink) continue;
+      MountStep const* outer = above(inner.path);
+      if (outer == nullptr || seen_through(outer) != Seen::ReadWrite) continue;
+      for (std::string path = io::parent_path(inner.path); is_strictly_below(path, outer->path); path = io::parent_path(path)) pinned.insert(path);
+    }
+    plan_.pinned.assign(pinned.begin(), pinned.end());
+  }
+
   void take_away_missing(std::string const& path) {
     std::string first = path;
     while (facts_.kind(io::parent_path(first)) == PathKind::Missing) first = io::parent_path(first);
@@ -179,16 +191,6 @@ class Planner {
     plan_.steps.push_back({Kind::Directory, parent, ""});
   }
 
-  struct ByComponents {
-    /// '/' sorts before all other characters, so that what lies below a path comes right after it.
-    bool operator()(std::string const& a, std::string const& b) const {
-      return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-        auto rank = [](char c) { return c == '/' ? 0 : 1 + static_cast<unsigned char>(c); };
-        return rank(x) < rank(y);
-      });
-    }
-  };
-
   PlanRequest const& request_;
   FileFacts const& facts_;
   Scope const scope_;
@@ -198,6 +200,16 @@ class Planner {
 };
 
 }  // namespace
+
+bool is_strictly_below(std::string_view path, std::string_view above) { return path != above && scope::is_below(path, above); }
+
+bool ByComponents::operator()(std::string_view a, std::string_view b) const {
+  // '/' sorts before all other characters.
+  return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
+    auto rank = [](char c) { return c == '/' ? 0 : 1 + static_cast<unsigned char>(c); };
+    return rank(x) < rank(y);
+  });
+}
 
 Result<MountPlan> plan_mounts(PlanRequest const& request, FileFacts const& facts) { return Planner(request, facts).run(); }
 
@@ -213,6 +225,7 @@ std::string describe(MountPlan const& plan) {
     bool elsewhere = step.kind == Kind::Private || step.kind == Kind::Symlink;
     line(names.at(step.kind), step.path, elsewhere ? step.source : "");
   }
+  for (auto const& path : plan.pinned) line("pin", path, "");
   for (auto const& path : plan.placeholders) line("made", path, "");
   for (auto const& path : plan.written_by_tools) line("tools-rw", path, "");
   return text;

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.hh"
@@ -62,9 +63,20 @@ struct MountPlan {
   /// Missing paths that a rule takes away below something writable: an empty directory is made at the first missing component of each on the
   /// host, so that there is something to mount upon, and removed with the cell if it is still empty.
   std::vector<std::string> placeholders;
+  /// Directories between a writable part of the view and another part within it: nobody in the cell can rename or remove them, or what is
+  /// seen at a path could be moved away and replaced. Those above come first.
+  std::vector<std::string> pinned;
   /// Directories with a non-recursive write rule: read-only for commands, the file tools write there by a descriptor of their own.
   std::vector<std::string> written_by_tools;
   friend bool operator==(MountPlan const&, MountPlan const&) = default;
+};
+
+/// Whether `path` is not `above` and lies below it. Lexical.
+bool is_strictly_below(std::string_view path, std::string_view above);
+
+/// Sorts paths by their components: what lies below a path comes right after it.
+struct ByComponents {
+  bool operator()(std::string_view a, std::string_view b) const;
 };
 
 /// Pure but for `facts`. A rule whose target does not exist (any more) is left out. The only error: a directory with a non-recursive rule that

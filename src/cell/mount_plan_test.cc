@@ -61,7 +61,7 @@ PlanRequest request(std::vector<ScopeRule> allow, std::vector<ScopeRule> deny = 
   return {.scope = scope::Scope::from_resolved({std::move(allow), std::move(deny)}), .own_files = "", .system = {}, .also_readable = {}, .masked = {}, .privates = {}};
 }
 
-/// The four directories of settings at each rule's target are in every plan; here they are left out.
+/// The four directories of settings at each rule's target are in every plan; here they are left out, but for the pins that they cause.
 std::string plan(PlanRequest const& wanted, std::string_view machine) {
   auto planned = plan_mounts(wanted, Machine(machine));
   if (!planned) return planned.error().message;
@@ -86,7 +86,8 @@ TEST(MountPlan, RulesBecomeMountsInOrder) {
            {"a directory to write", request({write("/w/app")}), "/w/app/", "dir       /w\nrw        /w/app\n"},
            {"a file to write", request({write("/w/app/f")}), "/w/app/f", "dir       /w\ndir       /w/app\nrw        /w/app/f\n"},
            {"a part to write of what is read", request({read("/w"), write("/w/src")}), "/w/src/", "ro        /w\nrw        /w/src\n"},
-           {"a rule within a rule says nothing new", request({write("/w"), read("/w/src"), write("/w/src/x")}), "/w/src/x/", "rw        /w\n"},
+           {"a rule within a rule says nothing new", request({write("/w"), read("/w/src"), write("/w/src/x")}), "/w/src/x/",
+            "rw        /w\npin       /w/src\npin       /w/src/x\n"},
            {"what is lent is read", request({write("/w")}, {write("/w/lent")}), "/w/lent/", "rw        /w\nro        /w/lent\n"},
            {"what is denied is not seen", request({write("/w")}, {read("/w/secret"), read("/w/key")}), "/w/secret/ /w/key",
             "rw        /w\nmask-file /w/key\nmask-dir  /w/secret\n"},
@@ -99,7 +100,7 @@ TEST(MountPlan, RulesBecomeMountsInOrder) {
             "rw        /w\nmask-dir  /w/a\nmade      /w/a\n"},
            {"where nothing is written nothing is occupied", request({read("/w")}, {read("/w/a")}), "/w/", "ro        /w\n"},
            {"names sort by components", request({write("/w/a"), write("/w/a-b"), write("/w/a/c")}), "/w/a/c/ /w/a-b/",
-            "dir       /w\nrw        /w/a\nrw        /w/a-b\n"},
+            "dir       /w\nrw        /w/a\nrw        /w/a-b\npin       /w/a/c\n"},
            {"the whole machine", request({write("/")}, {write("/usr")}), "/usr/ /w/", "rw        /\nro        /usr\n"},
        }) {
     EXPECT_EQ(plan(example.wanted, example.machine), example.expected) << example.what;
@@ -118,10 +119,10 @@ TEST(MountPlan, ARuleThatIsNotRecursiveEndsAtTheDirectoriesBelow) {
 
 TEST(MountPlan, ProtectedPlacesAreReadOnlyUnlessARuleOpensThem) {
   EXPECT_EQ(plan(request({write("/w")}), "/w/.git/hooks/x /w/.git/config /w/.git/HEAD /w/.claude/"),
-            "rw        /w\nro        /w/.claude\nro        /w/.git/config\nro        /w/.git/hooks\n");
-  EXPECT_EQ(plan(request({write("/w"), write("/w/.claude")}), "/w/.claude/"), "rw        /w\n");
+            "rw        /w\nro        /w/.claude\nro        /w/.git/config\nro        /w/.git/hooks\npin       /w/.git\n");
+  EXPECT_EQ(plan(request({write("/w"), write("/w/.claude")}), "/w/.claude/"), "rw        /w\npin       /w/.claude\n");
   EXPECT_EQ(plan(request({write("/w")}), "/w/.git"), "rw        /w\nro        /w/.git\n") << "of a working tree";
-  EXPECT_EQ(plan(request({write("/w")}), "/w/.git/HEAD"), "rw        /w\nmask-dir  /w/.git/hooks\nmade      /w/.git/hooks\n");
+  EXPECT_EQ(plan(request({write("/w")}), "/w/.git/HEAD"), "rw        /w\nmask-dir  /w/.git/hooks\npin       /w/.git\nmade      /w/.git/hooks\n");
   EXPECT_EQ(plan(request({write("/w")}), "/w/"), "rw        /w\n") << "a repository may be made";
   EXPECT_EQ(plan(request({read("/w")}), "/w/.git/hooks/x"), "ro        /w\n");
 }
@@ -153,7 +154,8 @@ TEST(MountPlan, EveryCellHasTheSystemAndItsOwnHomeAndTmp) {
             "ro        /run/u/pod/spill\n"
             "private   /tmp <- /d/tmp\n"
             "rw        /tmp/job\n"
-            "ro        /usr\n");
+            "ro        /usr\n"
+            "pin       /home/u/.cargo\n");
 }
 
 TEST(MountPlan, AScopeThatHasHomeShowsTheRealOneWithoutItsSecrets) {
@@ -161,7 +163,7 @@ TEST(MountPlan, AScopeThatHasHomeShowsTheRealOneWithoutItsSecrets) {
   wanted.masked = {"/home/u/.ssh/id"};
   wanted.privates = {{"/home/u", "/d/home"}};
   EXPECT_EQ(plan(wanted, "/home/u/.data/pods/ /home/u/.ssh/id /home/u/.ssh/config"),
-            "dir       /home\nrw        /home/u\nmask-dir  /home/u/.data\nmask-file /home/u/.ssh/id\n");
+            "dir       /home\nrw        /home/u\nmask-dir  /home/u/.data\nmask-file /home/u/.ssh/id\npin       /home/u/.ssh\n");
 }
 
 }  // namespace

@@ -50,20 +50,6 @@ Result<scope::Scope> scope_of(CellOptions const& options, std::string const& her
   return scope::Scope::create(config);
 }
 
-/// No keys, tokens or sockets of the caller.
-Environment allowed_environment(CellOptions const& options, Environment const& environment) {
-  Environment result;
-  auto take = [&](std::string const& name) {
-    if (auto value = environment.get(name)) result.set(name, *value);
-  };
-  for (auto const* name : {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "NO_COLOR", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ"}) {
-    take(name);
-  }
-  for (auto const& name : options.env) take(name);
-  if (!result.get("PATH")) result.set("PATH", "/usr/local/bin:/usr/bin:/bin");
-  return result;
-}
-
 }  // namespace
 
 int run_in_cell(CellOptions const& options, Environment const& environment) {
@@ -85,19 +71,21 @@ int run_in_cell(CellOptions const& options, Environment const& environment) {
                             .own_files = "",
                             .system = cell::system_paths(facts),
                             .also_readable = cell::user_programs(environment, facts),
-                            .masked = cell::masked_paths(environment, Paths::resolve(environment), facts),
+                            .masked = cell::secret_paths(environment, facts),
                             .privates = {{"/tmp", own->path() + "/tmp"}}};
   if (auto home = environment.get("HOME"); home && *home != "/") {
     if (auto resolved = scope::resolve_path(*home)) request.privates.push_back({*resolved, own->path() + "/home"});
   }
+  for (auto& path : cell::own_paths(Paths::resolve(environment))) request.masked.push_back(std::move(path));
   auto plan = cell::plan_mounts(request, facts);
   if (!plan) return fail_with(plan.error());
   if (options.explain) return print(cell::describe(*plan));
   auto status = cell::run_confined({.plan = *std::move(plan),
                                     .cwd = *here,
                                     .argv = options.command,
-                                    .environment = allowed_environment(options, environment),
-                                    .namespaces = {.network = options.network != "none"}});
+                                    .environment = cell::allowed_environment(environment, options.env),
+                                    .namespaces = {.network = options.network != "none"},
+                                    .limits = {}});
   return status ? *status : fail_with(status.error());
 }
 

@@ -10,6 +10,7 @@
 #include "base/text.hh"
 #include "pod/census.hh"
 #include "pod/store.hh"
+#include "registry/liveness.hh"
 
 namespace insomnia::cli {
 namespace {
@@ -43,6 +44,17 @@ void wait_for_return(Paths const& paths, std::vector<registry::Allocation> const
 }
 
 }  // namespace
+
+void wait_for_killed_pods(Paths const& paths) {
+  constexpr int64_t kRemainsMs = 6'000;
+  SystemClock clock;
+  int64_t deadline_ms = clock.steady_ms() + kRemainsMs;
+  for (auto const& name : io::list_directory(paths.pods_dir()).value_or(std::vector<std::string>{})) {
+    for (auto const& lock : {paths.pod_dir(name) + "/lock", paths.pod_lock(name)}) {
+      registry::wait_for_remains(lock, std::max<int64_t>(0, deadline_ms - clock.steady_ms()));
+    }
+  }
+}
 
 Result<std::vector<registry::Allocation>> live_pods(Paths const& paths) {
   TRY(paths.require_runtime_dir());

@@ -11,6 +11,10 @@
 
 namespace insomnia::cli {
 
+/// A Pod that was killed a moment ago counts as alive until nothing in its cell can write any more, some milliseconds: waits for that, at most
+/// some seconds.
+void wait_for_killed_pods(Paths const& paths);
+
 /// All rows of the registry whose Pod is alive, ordered by name. A registry that was lost is made anew of what the
 /// living hold; Pods whose files have vanished from the runtime directory are asked to restore them and waited
 /// for, at most 3 s. Otherwise nothing changes but dead rows.

@@ -2,12 +2,15 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
 #include <exception>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/environment.hh"
+#include "cell/init.hh"
+#include "cell/probe.hh"
 #include "cli/command_line.hh"
 #include "cli/inside_pod.hh"
 #include "cli/output.hh"
@@ -62,6 +65,8 @@ int dispatch(std::vector<std::string> const& arguments) {
   // The helpers come first: they start often and must start fast.
   std::string_view first = arguments.empty() ? std::string_view() : std::string_view(arguments[0]);
   if (first == "hands") return tools::hands_main(kHelperSocket);
+  if (first == "cell-init") return cell::cell_init_main(kHelperSocket, kHelperSocket + 1, arguments.size() > 1 ? std::atoi(arguments[1].c_str()) : 0);
+  if (first == "cell-probe") return cell::cell_probe_main();
   if (first == "lua" && arguments.size() > 1 && arguments[1] == "rehearsal")
     return profile::rehearsal_main(kHelperSocket);
   ParsedCommandLine parsed;

@@ -266,6 +266,7 @@ int restore_pods(RestoreOptions const& options, Environment const& environment) 
     return kUsage;
   }
   Paths paths = Paths::resolve(environment);
+  wait_for_killed_pods(paths);
   auto stored = pod::stored_pods(paths, environment);
   if (!stored) return fail_with(stored.error());
   auto live = live_pods(paths);

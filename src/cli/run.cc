@@ -16,11 +16,14 @@
 #include "cli/signal_mask.hh"
 #include "loop/signals.hh"
 #include "pod/census.hh"
+#include "registry/liveness.hh"
 #include "pod/launch.hh"
 
 namespace insomnia::cli {
 namespace {
 
+/// For the end of what a killed Pod of the name has left.
+constexpr int64_t kRemainsMs = 6'000;
 constexpr int64_t kLaunchLimitMs = 20'000;
 constexpr int64_t kAcceptLimitMs = 30'000;
 constexpr int64_t kPauseLimitMs = 10'000;
@@ -103,6 +106,7 @@ Result<PreparedRun> RunSession::prepare() {
   // The lock says who lives; opening the registry for it would cost more than all else that is done here.
   return prepare_run(options_, environment_, paths_, [this](std::string const& name) {
     if (taken_names_.contains(name)) return true;
+    for (auto const& lock : {paths_.pod_lock(name), paths_.pod_dir(name) + "/lock"}) registry::wait_for_remains(lock, kRemainsMs);
     auto holder = pod::pod_holder(paths_, name);
     return holder && holder->has_value();
   });

@@ -32,6 +32,11 @@ Sandbox stricter_sandbox(Sandbox const& a, Sandbox const& b) {
 
 }  // namespace
 
+Sandbox effective_sandbox(Config const& config, Ceilings const& ceilings) {
+  Sandbox own = config.sandbox.value_or(Sandbox{});
+  return ceilings.sandbox ? stricter_sandbox(own, *ceilings.sandbox) : own;
+}
+
 Ceilings ceilings_below(Ceilings const& own, Config const& config) {
   Ceilings result = own;
   result.depth = own.depth + 1;

@@ -225,6 +225,9 @@ std::string to_json(Config const& config);
 /// The resolved manifest as TOML, for <runtime_dir>/<pod>/manifest.toml.
 std::string to_toml(Config const& config);
 
+/// The sandbox of a Pod: what its manifest says, made stricter by the ceilings.
+Sandbox effective_sandbox(Config const& config, Ceilings const& ceilings);
+
 /// What a child of a Pod may not exceed: the Pod's own ceilings, made stricter by its manifest; one deeper.
 Ceilings ceilings_below(Ceilings const& own, Config const& config);
 

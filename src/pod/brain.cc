@@ -51,7 +51,7 @@ Brain::Brain(BrainParts parts)
       mail_retry_(core_.loop, [this] { scan_mail([] {}); }),
       report_retry_(core_.loop, [this] { post_report(); }),
       tasks_(std::move(parts.tasks)),
-      hands_(core_.loop, std::move(parts.hands)),
+      hands_(core_.loop, with_notices(std::move(parts.hands))),
       greeting_(std::move(parts.greeting)),
       exit_when_settled_(parts.exit_when_settled),
       poke_sender_(core_.loop),
@@ -75,10 +75,15 @@ Brain::Brain(BrainParts parts)
     mail_hold_ = std::make_unique<loop::Timer>(core_.loop, [this] { release_mail(); });
     mail_hold_->start(kFirstRunMs);
   }
-  greeting_.isolation = std::string(cell::isolation_name(hands_.isolation()));
+  greeting_.isolation = std::string(cell::isolation_name(parts.isolation));
 }
 
 Brain::~Brain() { *alive_ = false; }
+
+cell::HandsConfig Brain::with_notices(cell::HandsConfig config) {
+  config.notice = [this](std::string text) { alert("warn", "cell", std::move(text)); };
+  return config;
+}
 
 Result<void> Brain::start() {
   server_ = TRY(SocketServer::bind(core_.loop, core_.socket_path(),

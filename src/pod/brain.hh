@@ -11,6 +11,7 @@
 
 #include "agent/engine.hh"
 #include "cell/hands.hh"
+#include "cell/probe.hh"
 #include "llm/provider.hh"
 #include "pod/child_tools.hh"
 #include "pod/children.hh"
@@ -50,6 +51,7 @@ struct BrainParts {
   std::map<std::string, uint64_t> inbox;  ///< last mail taken in, by sender
   tools::TaskStore tasks;
   cell::HandsConfig hands;
+  cell::Isolation isolation = cell::Isolation::None;
   wire::Greeting greeting;
   bool exit_when_settled = false;
   /// Whoever started this Pod gives it a run at once: mail waits for that, so that the run is not refused because of it.
@@ -89,6 +91,7 @@ class Brain final : public llm::CallHandler {
  private:
   /// When something that must get through could not.
   static constexpr int64_t kMailRetryMs = 5'000;
+  cell::HandsConfig with_notices(cell::HandsConfig config);
   struct Requester {
     ClientId client = 0;
     std::optional<std::string> id;

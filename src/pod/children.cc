@@ -19,6 +19,7 @@
 namespace insomnia::pod {
 namespace {
 
+constexpr int64_t kRemainsMs = 2'000;
 constexpr int64_t kStopStepMs = 5'000;
 constexpr size_t kMaxReclaimed = 100;
 constexpr int64_t kLookAgainMs = 1'000;
@@ -256,7 +257,13 @@ void Children::finish_end(std::string const& pod_id, std::optional<loop::ExitSta
   };
   // Its own release ran if it ended in good order; after a crash the row goes here, and what it had lent goes to this Pod.
   core_.registry_worker.run<Released>(
-      [registry = core_.registry.get(), pod_id, instance = record.instance_id, self = core_.state.pod_id, below = grandchildren_.any_below(record)] {
+      [registry = core_.registry.get(), pod_id, instance = record.instance_id, self = core_.state.pod_id, below = grandchildren_.any_below(record),
+       lock = core_.paths.pod_dir(record.pod_name) + "/lock", path = core_.paths.pod_lock(record.pod_name)] {
+        // The process is dead, but perhaps not yet what it ran in its cell: its scope is free when nothing can write there any more.
+        if (!registry::wait_for_remains(lock, kRemainsMs) || !registry::wait_for_remains(path, kRemainsMs)) {
+          Error error{Code::Unavailable, "something in its cell does not end"};
+          return Released{std::unexpected(error), std::unexpected(error), {}};
+        }
         Released released{registry->release(pod_id, instance), {}, {}};
         released.children = registry->children(self);
         if (below) {

@@ -27,6 +27,7 @@
 #include "pod/runtime_dir.hh"
 #include "pod/runtime_keeper.hh"
 #include "pod/scope_wait.hh"
+#include "pod/cell_choice.hh"
 #include "pod/startup.hh"
 #include "prompt/system_prompt.hh"
 #include "registry/liveness.hh"
@@ -222,8 +223,9 @@ Result<void> PodProcess::start_brain() {
   std::string runtime_dir = paths_.pod_runtime_dir(state_.pod_name);
   std::string spill_dir = runtime_dir + "/bash-output";
   TRY(io::make_directories(spill_dir));
+  std::string own_spill_dir = scope::resolve_path(spill_dir).value_or("");
   own = TRY(own.with_added_deny_rules(manifest::memory_denies(manifest.config, state_.workspace_root)));
-  core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own.with_own_files(scope::resolve_path(spill_dir).value_or("")), std::move(table), std::move(workers_));
+  core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own.with_own_files(own_spill_dir), std::move(table), std::move(workers_));
   // Synced beside what follows; the log thread keeps its order, so the state is on disk before the first message is confirmed.
   core_->persist([this](Result<void> written) {
     if (written) return;
@@ -245,7 +247,7 @@ Result<void> PodProcess::start_brain() {
   definitions = select_tools(std::move(definitions), manifest, state_.ceilings);
   std::sort(definitions.begin(), definitions.end(), [](auto const& a, auto const& b) { return a.name < b.name; });
 
-  std::vector<std::string> alerts;
+  std::vector<std::pair<std::string, std::string>> alerts;  // source, text
   agent::EngineSettings settings;
   for (auto const& definition : definitions) settings.tools.push_back({definition.name, definition.description, definition.input_schema});
   std::vector<std::string> tool_names;
@@ -264,7 +266,7 @@ Result<void> PodProcess::start_brain() {
     input.is_child = state_.parent.has_value();
     auto agents_md = prompt::read_agents_md(state_.cwd);
     if (agents_md) input.agents_md = *agents_md;
-    else alerts.push_back(agents_md.error().message);
+    else alerts.emplace_back("agents_md", agents_md.error().message);
     settings.system_prompt = TRY(prompt::build_system_prompt(input, *prompts_));
   }
   auto const& worker = manifest.config.worker;
@@ -291,6 +293,11 @@ Result<void> PodProcess::start_brain() {
                           .context_window = model.context_window,
                           .context_tokens = 0,
                           .isolation = ""};
+  auto choice = TRY(choose_cell(cell::level_of_machine(paths_, self.program), paths_, state_, manifest, environment_, own_spill_dir,
+                                [this] { return std::vector<int>{runtime_lock_->fd(), data_lock_->fd()}; }));
+  if (!choice.warning.empty()) alerts.emplace_back("cell", choice.warning);
+  auto commands_see = command_environment(environment_, state_.pod_name);
+  if (choice.cell) commands_see.erase("TMPDIR");  // they have a /tmp of their own
   bool interrupted = session_.state.last_run_interrupted;
   brain_ = std::make_unique<Brain>(BrainParts{
       .core = *core_,
@@ -311,12 +318,14 @@ Result<void> PodProcess::start_brain() {
       .tasks = replay_tasks(session_.state.history),
       .hands = {.program = self.program,
                 .start = {.cwd = state_.cwd,
-                          .spill_dir = spill_dir,
-                          .environment = command_environment(environment_, state_.pod_name),
+                          .spill_dir = own_spill_dir,
+                          .environment = std::move(commands_see),
                           .scope = own.rules(),
                           .observed = replay_observed(session_.state.extensions),
                           .read_bytes = manifest.output_limit("Read")},
-                .stderr_path = log_error},
+                .stderr_path = log_error,
+                .cell = std::move(choice.cell)},
+      .isolation = choice.isolation,
       .greeting = std::move(greeting),
       .exit_when_settled = state_.exit_when_settled,
       .task_follows = !hand_over_.task.empty() && !hand_over_.restore,
@@ -327,7 +336,7 @@ Result<void> PodProcess::start_brain() {
   brain_->on_ended([this] { loop_.stop(); });
   TRY(brain_->start());
   keeper_ = std::make_unique<RuntimeKeeper>(*core_, *brain_, *runtime_lock_, *holdings_);
-  for (auto const& message : alerts) brain_->alert("warn", "agents_md", message);
+  for (auto const& [source, message] : alerts) brain_->alert("warn", source, message);
   if (session_.torn_bytes > 0) {
     brain_->alert("warn", "pod", "the session log ended in an unfinished record of " + std::to_string(session_.torn_bytes) +
                                      " bytes, which was cut off; everything before it is there");

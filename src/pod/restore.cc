@@ -36,7 +36,9 @@ class Stock {
 
   Result<RestorableChild> look_at(PodState state, size_t depth = 0) const {
     std::string named = "Pod `" + state.pod_name + "`";
-    auto holder = TRY(registry::lock_holder(paths_.pod_dir(state.pod_name) + "/lock"));
+    std::string lock = paths_.pod_dir(state.pod_name) + "/lock";
+    registry::wait_for_remains(lock, kRemainsMs);
+    auto holder = TRY(registry::lock_holder(lock));
     if (holder) return fail(Code::AlreadyExists, named + " is live (process " + std::to_string(holder->pid) + ")");
     RestorableChild child{.state = std::move(state), .works = false};
     session::Location location{child.state.session_id, child.state.segment_id};
@@ -57,6 +59,7 @@ class Stock {
 
  private:
   static constexpr size_t kMaxDepth = 64;
+  static constexpr int64_t kRemainsMs = 6'000;
   Paths const& paths_;
   std::multimap<std::string, PodState> below_;  ///< by the parent's pod_id; all that did not end for good
 };

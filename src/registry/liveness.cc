@@ -1,12 +1,14 @@
 #include "registry/liveness.hh"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 
+#include "base/clock.hh"
 #include "base/io.hh"
 #include "base/text.hh"
 #include "registry/file_lock.hh"
@@ -15,6 +17,8 @@ namespace insomnia::registry {
 namespace {
 
 constexpr size_t kMaxContent = 512;
+/// A cell ends within milliseconds, but for processes that the kernel can't stop at once (a dead network file system).
+constexpr int64_t kRemainsMs = 6'000;
 
 template <class Number>
 Number number(std::string_view text) {
@@ -28,6 +32,13 @@ LockHolder parse_content(std::string_view content) {
   auto words = text::split(content.substr(0, end), ' ');
   if (end == std::string_view::npos || words.size() != 3) return {};
   return {std::string(words[0]), number<pid_t>(words[1]), number<uint64_t>(words[2])};
+}
+
+bool is_zombie(pid_t pid) {
+  auto stat = io::read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
+  if (!stat) return true;
+  size_t end = stat->rfind(") ");
+  return end == std::string::npos || (*stat)[end + 2] == 'Z' || (*stat)[end + 2] == 'X';
 }
 
 Result<LockHolder> read_content(int fd, std::string const& path) {
@@ -72,6 +83,7 @@ Result<InstanceLock> InstanceLock::acquire(std::string const& path, std::string 
   }
   TRY(io::make_directories(io::parent_path(path), 0700));
   auto lock = FileLock::try_take(path);
+  if (!lock && lock.error().code == Code::Conflict && wait_for_remains(path, kRemainsMs)) lock = FileLock::try_take(path);
   if (!lock && lock.error().code == Code::Conflict) {
     auto holder = lock_holder(path);
     return std::unexpected(held_by(path, holder ? *holder : std::nullopt));
@@ -105,6 +117,20 @@ Result<std::optional<LockHolder>> lock_holder(std::string const& path) {
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::optional<LockHolder>();
   if (!fd) return fail_errno("open " + path, errno);
   return holder_of(fd.get(), path);
+}
+
+bool wait_for_remains(std::string const& path, int64_t limit_ms) {
+  SystemClock clock;
+  int64_t deadline = clock.steady_ms() + limit_ms;
+  for (;;) {
+    auto holder = lock_holder(path);
+    if (!holder || !*holder || (*holder)->pid <= 0) return true;
+    // A zombie has let go of its lock already, so one that holds it is alive.
+    auto started = process_start_time((*holder)->pid);
+    if (started && *started == (*holder)->start_time && !is_zombie((*holder)->pid)) return true;
+    if (clock.steady_ms() >= deadline) return false;
+    ::poll(nullptr, 0, 1);
+  }
 }
 
 Result<bool> has_left(std::string const& path, std::string const& instance_id) {

@@ -15,7 +15,8 @@ namespace insomnia::registry {
 class InstanceLock {
  public:
   /// Takes the lock or says who holds it (AlreadyExists). Directories are made with mode 0700. After taking
-  /// it, the inode is compared with the path, so a replaced file is noticed. `instance_id` has no blanks.
+  /// it, the inode is compared with the path, so a replaced file is noticed. `instance_id` has no blanks. Waits some seconds for what
+  /// a killed instance has left (wait_for_remains).
   /// Every descriptor is close-on-exec.
   static Result<InstanceLock> acquire(std::string const& path, std::string const& instance_id);
   /// Descriptor to hand to helpers that must count as this instance.
@@ -40,6 +41,10 @@ Result<uint64_t> process_start_time(pid_t pid);
 
 /// Who holds the lock now: nothing when nobody does. Disturbs nobody (F_OFD_GETLK).
 Result<std::optional<LockHolder>> lock_holder(std::string const& path);
+
+/// What an instance leaves when its process is killed: for some milliseconds more its cell holds the lock, until nothing in it can write any more.
+/// Waits for that, at most `limit_ms`. True: the lock is free, or held by a process that lives. Blocks.
+bool wait_for_remains(std::string const& path, int64_t limit_ms);
 
 /// Whether the instance has held this lock and does so no more, by what the file says. Final.
 Result<bool> has_left(std::string const& path, std::string const& instance_id);

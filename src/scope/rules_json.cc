@@ -44,4 +44,19 @@ std::vector<ScopeRule> rules_from_json(json::Reader& reader, std::string_view ke
   return rules;
 }
 
+boost::json::object config_to_json(ScopeConfig const& config) {
+  return {{"allow", rules_to_json(config.allow)}, {"deny", rules_to_json(config.deny)}};
+}
+
+ScopeConfig config_from_json(json::Reader& parent, std::string_view key) {
+  ScopeConfig config;
+  auto const* object = parent.require_object(key);
+  if (object == nullptr) return config;
+  json::Reader reader(*object, parent.path_of(key));
+  config.allow = rules_from_json(reader, "allow");
+  config.deny = rules_from_json(reader, "deny");
+  if (auto done = reader.finish(); !done) parent.take<int>(std::unexpected(done.error()));
+  return config;
+}
+
 }  // namespace insomnia::scope

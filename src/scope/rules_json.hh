@@ -19,4 +19,10 @@ Result<ScopeRule> rule_from_json(boost::json::object const& object, std::string 
 /// The list at `key`; none when it is missing. What is wrong becomes the reader's failure.
 std::vector<ScopeRule> rules_from_json(json::Reader& reader, std::string_view key);
 
+/// `{"allow":[<rule>…],"deny":[<rule>…]}`.
+boost::json::object config_to_json(ScopeConfig const& config);
+
+/// The one at `key`, which must be there. What is wrong becomes the reader's failure.
+ScopeConfig config_from_json(json::Reader& reader, std::string_view key);
+
 }  // namespace insomnia::scope

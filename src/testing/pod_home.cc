@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
@@ -110,8 +111,18 @@ void PodHome::write(std::string_view name, std::string_view content) const {
 std::string PodHome::read(std::string_view name) const { return io::read_file(file(name)).value_or("<no file>"); }
 
 pid_t PodHome::pid_of(std::string const& pod) const {
+  registry::wait_for_remains(paths().pod_lock(pod), kPatienceMs);
   auto holder = registry::lock_holder(paths().pod_lock(pod));
   return holder && *holder ? (*holder)->pid : 0;
+}
+
+pid_t PodHome::pid_of_command(std::string_view fragment) const {
+  for (pid_t pid : processes()) {
+    std::string line = io::read_file("/proc/" + std::to_string(pid) + "/cmdline").value_or("");
+    std::replace(line.begin(), line.end(), '\0', ' ');
+    if (line.find(fragment) != std::string::npos) return pid;
+  }
+  return 0;
 }
 
 std::vector<std::string> PodHome::living() const {

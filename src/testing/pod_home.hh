@@ -41,8 +41,10 @@ class PodHome {
   /// The content, or "<no file>".
   std::string read(std::string_view name) const;
 
-  /// The process that holds the Pod's lock, 0 when none does.
+  /// The process that holds the Pod's lock, 0 when none does; waits for the end of what a killed one has left.
   pid_t pid_of(std::string const& pod) const;
+  /// A process started below this home whose command line holds this text, 0 when none does. (What a command says of itself is its number in its cell.)
+  pid_t pid_of_command(std::string_view fragment) const;
   /// Names of the Pods whose lock is held.
   std::vector<std::string> living() const;
   /// Processes of any kind that were started below this home.

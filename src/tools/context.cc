@@ -25,13 +25,14 @@ Result<Output> dispatch(Call& call, std::string_view tool, std::string_view argu
 
 }  // namespace
 
-ToolContext::ToolContext(HandsStart const& start)
+ToolContext::ToolContext(HandsStart const& start, HandsDescriptors given)
     : cwd(start.cwd),
       environment(start.environment),
       read_bytes(start.read_bytes),
       gate(scope::Scope::from_resolved(start.scope), scope::resolve_path(start.spill_dir).value_or("")),
       tracker(start.observed),
-      spill(start.spill_dir),
+      directories(std::move(given.directories)),
+      spill(start.spill_dir, std::move(given.spill)),
       processes(start.marker) {}
 
 Output run_tool(Call& call, std::string_view tool, std::string_view arguments_json) {

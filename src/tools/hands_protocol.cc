@@ -14,21 +14,6 @@ namespace bj = boost::json;
 
 bj::string utf8(std::string const& bytes) { return bj::string(text::is_utf8(bytes) ? bytes : text::to_utf8(bytes)); }
 
-bj::object encode_scope(scope::ScopeConfig const& scope) {
-  return {{"allow", scope::rules_to_json(scope.allow)}, {"deny", scope::rules_to_json(scope.deny)}};
-}
-
-scope::ScopeConfig decode_scope(json::Reader& parent) {
-  scope::ScopeConfig config;
-  auto const* object = parent.require_object("scope");
-  if (object == nullptr) return config;
-  json::Reader reader(*object, parent.path_of("scope"));
-  config.allow = scope::rules_from_json(reader, "allow");
-  config.deny = scope::rules_from_json(reader, "deny");
-  if (auto done = reader.finish(); !done) parent.take<int>(std::unexpected(done.error()));
-  return config;
-}
-
 bj::array encode_observed(std::vector<Observed> const& observed) {
   bj::array list;
   for (auto const& file : observed) {
@@ -66,7 +51,7 @@ struct CommandEncoder {
     for (auto const& [name, value] : start.environment) environment[utf8(name)] = utf8(value);
     return {{"command", "start"},           {"cwd", utf8(start.cwd)},
             {"spill_dir", utf8(start.spill_dir)}, {"environment", std::move(environment)},
-            {"scope", encode_scope(start.scope)}, {"observed", encode_observed(start.observed)},
+            {"scope", scope::config_to_json(start.scope)}, {"observed", encode_observed(start.observed)},
             {"read_bytes", start.read_bytes},     {"marker", utf8(start.marker)}};
   }
   bj::object operator()(ToolRequest const& request) const {
@@ -74,7 +59,7 @@ struct CommandEncoder {
   }
   bj::object operator()(CancelTool const& cancel) const { return {{"command", "cancel"}, {"id", cancel.id}}; }
   bj::object operator()(SetScope const& set) const {
-    return {{"command", "set_scope"}, {"id", set.id}, {"scope", encode_scope(set.scope)}};
+    return {{"command", "set_scope"}, {"id", set.id}, {"scope", scope::config_to_json(set.scope)}};
   }
 };
 
@@ -103,7 +88,7 @@ HandsStart decode_start(json::Reader& reader) {
       start.environment[std::string(member.key())] = std::string(member.value().as_string());
     }
   }
-  start.scope = decode_scope(reader);
+  start.scope = scope::config_from_json(reader, "scope");
   start.observed = decode_observed(reader);
   start.read_bytes = reader.uint_or("read_bytes", start.read_bytes);
   start.marker = reader.string_or("marker", "");
@@ -134,7 +119,7 @@ Result<HandsCommand> decode_command(std::string_view line) {
     return finished<HandsCommand>(reader, cancel);
   }
   if (kind == "set_scope") {
-    SetScope set{reader.uint("id"), decode_scope(reader)};
+    SetScope set{reader.uint("id"), scope::config_from_json(reader, "scope")};
     return finished<HandsCommand>(reader, std::move(set));
   }
   TRY(reader.finish());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.hh"
+#include "base/unique_fd.hh"
 #include "scope/rule.hh"
 #include "tools/tool.hh"
 
@@ -77,8 +78,14 @@ Result<HandsCommand> decode_command(std::string_view line);
 std::string encode_hands_event(HandsEvent const& event);
 Result<HandsEvent> decode_hands_event(std::string_view line);
 
+/// Directories that the hands write, although those who see the same files can't: in a cell.
+struct HandsDescriptors {
+  UniqueFd spill;                               ///< of `HandsStart::spill_dir`
+  std::map<std::string, UniqueFd> directories;  ///< by canonical path: those with a write rule that is not recursive
+};
+
 /// The hands process: speaks the protocol on `socket_fd` until it is closed, then kills what still runs and returns the process's
-/// exit code. Called by the hidden subcommand `insomnia hands`.
-int hands_main(int socket_fd);
+/// exit code. Called by the hidden subcommand `insomnia hands` and by the first process of a cell.
+int hands_main(int socket_fd, HandsDescriptors given = {});
 
 }  // namespace insomnia::tools

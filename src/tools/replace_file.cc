@@ -32,14 +32,21 @@ struct Location {
   bool writable_in_scope = false;
 };
 
-Result<UniqueFd> open_directory(std::string const& path) {
+Result<UniqueFd> open_directory(ToolContext const& context, std::string const& path) {
+  if (auto given = context.directories.find(path); given != context.directories.end()) {
+    UniqueFd fd(::openat(given->second.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) return fail_errno("open " + path, errno);
+    return fd;
+  }
   auto fd = open_resolved(path, O_RDONLY | O_DIRECTORY);
   if (!fd && fd.error().os_errno == EACCES) return open_resolved(path, O_PATH | O_DIRECTORY);
   return fd;
 }
 
 /// Opens the target's directory; with `make`, the missing ones are made, each only where the scope allows it.
-Result<Location> open_location(scope::Scope const& scope, std::string const& resolved, bool make) {
+Result<Location> open_location(ToolContext const& context, std::string const& resolved, bool make) {
+  auto const shared_scope = context.gate.scope();
+  scope::Scope const& scope = *shared_scope;
   Location location;
   location.path = io::parent_path(resolved);
   location.name = std::string(io::base_name(resolved));
@@ -50,7 +57,7 @@ Result<Location> open_location(scope::Scope const& scope, std::string const& res
     missing.emplace_back(io::base_name(existing));
     existing = io::parent_path(existing);
   }
-  location.directory = TRY(open_directory(existing));
+  location.directory = TRY(open_directory(context, existing));
   std::reverse(missing.begin(), missing.end());
   for (auto const& name : missing) {
     existing = existing == "/" ? "/" + name : existing + "/" + name;
@@ -183,8 +190,9 @@ Result<void> copy_content(int from, int to, std::string const& what, CallControl
   return written;
 }
 
-Result<void> rewrite_in_place(Call& call, Target const& target, std::string const& expected, std::string_view content) {
-  UniqueFd fd = TRY(open_resolved(target.resolved, O_RDWR));
+Result<void> rewrite_in_place(Call& call, Target const& target, Location const& location, std::string const& expected, std::string_view content) {
+  UniqueFd fd(::openat(location.directory.get(), location.name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK));
+  if (!fd) return fail_errno("open " + target.given, errno);
   // Room first: a full disk is then noticed while the old content is untouched.
   if (!content.empty() && ::fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(content.size())) != 0 &&
       (errno == ENOSPC || errno == EDQUOT)) {
@@ -249,7 +257,7 @@ Result<void> replace_existing(Call& call, Target const& target, Location const& 
   }
   if (TRY(rename_over(call, target, location, expected, content)) == Way::Renamed) return {};
   TRY(call.control.check());
-  return rewrite_in_place(call, target, expected, content);
+  return rewrite_in_place(call, target, location, expected, content);
 }
 
 Error appeared(std::string const& given) {
@@ -285,8 +293,7 @@ Result<void> create(Call& call, Target const& target, Location const& location, 
 
 Result<void> replace_file(Call& call, Target const& target, std::optional<std::string> const& expected,
                           std::string_view content) {
-  auto scope = call.context.gate.scope();
-  Location location = TRY(open_location(*scope, target.resolved, !expected));
+  Location location = TRY(open_location(call.context, target.resolved, !expected));
   if (!expected) return create(call, target, location, content);
   return replace_existing(call, target, location, *expected, content);
 }

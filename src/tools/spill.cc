@@ -16,13 +16,17 @@ constexpr uint64_t kQuota = 512u << 20;
 
 }  // namespace
 
-SpillStore::SpillStore(std::string directory) : directory_(std::move(directory)) {
+SpillStore::SpillStore(std::string directory, UniqueFd handle) : directory_(std::move(directory)), handle_(std::move(handle)) {
   if (auto real = io::real_path(directory_)) directory_ = *real;
 }
 
 SpillStore::~SpillStore() {
-  for (auto const& file : kept_) ::unlink(file.path.c_str());
-  for (auto const& path : open_) ::unlink(path.c_str());
+  for (auto const& file : kept_) unlink(file.path);
+  for (auto const& path : open_) unlink(path);
+}
+
+int SpillStore::unlink(std::string const& path) const {
+  return handle_ ? ::unlinkat(handle_.get(), std::string(io::base_name(path)).c_str(), 0) : ::unlink(path.c_str());
 }
 
 std::string SpillStore::directory() const {
@@ -33,13 +37,16 @@ std::string SpillStore::directory() const {
 Result<SpillStore::File> SpillStore::create(std::string_view kind) {
   std::lock_guard lock(mutex_);
   if (directory_.empty()) return fail(Code::InvalidArgument, "there is no directory for long outputs");
-  TRY(io::make_directories(directory_));
-  directory_ = TRY(io::real_path(directory_));
+  if (!handle_) {
+    TRY(io::make_directories(directory_));
+    directory_ = TRY(io::real_path(directory_));
+  }
   for (int attempt = 0;; ++attempt) {
     uint32_t number = 0;
     if (::getrandom(&number, sizeof number, GRND_NONBLOCK) != sizeof number) number = static_cast<uint32_t>(attempt);
-    std::string path = directory_ + "/" + std::string(kind) + "-" + std::to_string(number) + ".log";
-    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+    std::string name = std::string(kind) + "-" + std::to_string(number) + ".log";
+    std::string path = directory_ + "/" + name;
+    UniqueFd fd(::openat(handle_ ? handle_.get() : AT_FDCWD, handle_ ? name.c_str() : path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (fd) {
       open_.push_back(path);
       return File{std::move(fd), std::move(path)};
@@ -54,7 +61,7 @@ void SpillStore::keep(std::string const& path, uint64_t bytes) {
   kept_.push_back({path, bytes});
   kept_bytes_ += bytes;
   while (kept_bytes_ > kQuota && kept_.size() > 1) {
-    ::unlink(kept_.front().path.c_str());
+    unlink(kept_.front().path);
     kept_bytes_ -= kept_.front().bytes;
     kept_.pop_front();
   }
@@ -63,7 +70,7 @@ void SpillStore::keep(std::string const& path, uint64_t bytes) {
 void SpillStore::remove(std::string const& path) {
   std::lock_guard lock(mutex_);
   std::erase(open_, path);
-  ::unlink(path.c_str());
+  unlink(path);
 }
 
 void SpillStore::forget(std::string const& path) {

@@ -15,7 +15,8 @@ namespace insomnia::tools {
 /// outputs before, when together they pass the quota. Any thread.
 class SpillStore {
  public:
-  explicit SpillStore(std::string directory);
+  /// `handle`: of the directory, when its path can't be written through; none: it is written by its path.
+  explicit SpillStore(std::string directory, UniqueFd handle = {});
   ~SpillStore();
   SpillStore(SpillStore const&) = delete;
   SpillStore& operator=(SpillStore const&) = delete;
@@ -40,8 +41,10 @@ class SpillStore {
     std::string path;
     uint64_t bytes = 0;
   };
+  int unlink(std::string const& path) const;
   mutable std::mutex mutex_;
   std::string directory_;
+  UniqueFd const handle_;
   std::deque<Kept> kept_;       ///< oldest first
   std::deque<std::string> open_;
   uint64_t kept_bytes_ = 0;

@@ -62,9 +62,10 @@ TEST_F(ChildEnd, KilledChildTakesItsCommandsWithIt) {
   auto run = home.start({"run", "PARENT", "--name", "boss"});
   auto pid = ready.read_line(kPatienceMs);
   ASSERT_TRUE(pid) << run->out() << run->err();
+  pid_t held = home.pid_of_command("sleep 1000");
   ::kill(home.pid_of("kid"), SIGKILL);
   ASSERT_TRUE(ended_with(0, *run));
-  EXPECT_TRUE(testing::wait_for_death(std::stoi(*pid))) << "the command outlived its Pod";
+  EXPECT_TRUE(testing::wait_for_death(held, 0)) << "the command outlived its Pod";
   EXPECT_TRUE(home.processes().empty());
 }
 

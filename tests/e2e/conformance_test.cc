@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <boost/json.hpp>
+#include <set>
 
 #include "base/io.hh"
 #include "e2e.hh"
@@ -135,7 +136,8 @@ TEST_F(Conformance, AtItsEndAPodGivesItsScopeBackLast) {
   ASSERT_TRUE(client.send(wire::ShutdownMethod{}));
   EXPECT_TRUE(client.wait_for_kind<wire::ShutdownEvent>());
   pid_t worker = stop_at(fifo);
-  EXPECT_TRUE(testing::wait_for_death(std::stoi(*command), 0)) << "nothing of it can write any more";
+  auto processes = home.processes();
+  EXPECT_EQ(std::set<pid_t>(processes.begin(), processes.end()), (std::set<pid_t>{run->pid(), worker})) << "nothing of it can write any more";
   EXPECT_FALSE(io::exists(home.paths().pod_socket("worker")));
   auto state = pod::read_pod_state(home.paths(), "worker");
   ASSERT_TRUE(state && *state);

@@ -47,11 +47,12 @@ TEST_F(Continue, CallThatWasOpenAtTheCrashIsAnsweredOnceAndNotRunAgain) {
   ASSERT_TRUE(command) << run->err();
   pid_t pod = home.pid_of("worker");
   ASSERT_GT(pod, 0);
+  pid_t held = home.pid_of_command("sleep 1000");
   ::kill(pod, SIGKILL);
   ASSERT_TRUE(ended_with(1, *run));
   EXPECT_TRUE(has(run->err(), "killed by signal 9"));
   EXPECT_TRUE(has(run->err(), "insomnia run --name worker"));
-  EXPECT_TRUE(testing::wait_for_death(std::stoi(*command))) << "the command outlived its Pod";
+  EXPECT_TRUE(testing::wait_for_death(held)) << "the command outlived its Pod";
 
   server.enqueue(text_reply("I look first."));
   ASSERT_TRUE(ended_with(0, home.run({"run", "Go on", "--name", "worker"})));

@@ -98,7 +98,7 @@ class Cycles : public E2e, public ::testing::WithParamInterface<unsigned> {
   void expect_only_known_files() const {
     static std::set<std::string> const known{"lock",       "stderr.log", "sock",        "poke",        "status.json",     "manifest.toml",
                                              "holds.json", "hands.log",  "bash-output", "registry.db", "registry.db-wal", "registry.db-shm",
-                                             "registry.db.lock"};
+                                             "registry.db.lock", "cell-level"};
     int bells = 0;
     for (auto const& entry : std::filesystem::recursive_directory_iterator(home.paths().runtime_dir)) {
       std::string path = std::filesystem::relative(entry.path(), home.paths().runtime_dir);

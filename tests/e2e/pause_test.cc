@@ -94,12 +94,13 @@ TEST_F(Interrupt, TwoCtrlCEndThePodAndItsCommands) {
   auto run = home.start({"run", "LONG work", "--name", "worker"});
   auto command = ready.read_line(kPatienceMs);
   ASSERT_TRUE(command) << run->err();
+  pid_t held = home.pid_of_command("sleep 1000");
   run->signal(SIGINT);
   ASSERT_TRUE(run->wait_for_err("pausing worker"));
   run->signal(SIGINT);
   ASSERT_TRUE(ended_with(130, *run));
   EXPECT_TRUE(home.living().empty());
-  EXPECT_TRUE(wait_for_death(std::stoi(*command)));
+  EXPECT_TRUE(wait_for_death(held));
   EXPECT_TRUE(home.processes().empty());
 }
 

@@ -1,0 +1,267 @@
+#include "cell/holders.hh"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/clock.hh"
+#include "base/text.hh"
+#include "base/unique_fd.hh"
+#include "cell/mount_table.hh"
+#include "scope/scope.hh"
+
+namespace insomnia::cell {
+namespace {
+
+constexpr size_t kMostNamed = 5;
+
+std::vector<long> numbers_in(int directory, std::string const& name) {
+  std::vector<long> result;
+  UniqueFd fd(::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return result;
+  std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(fd.release()), &::closedir);
+  if (!stream) return result;
+  while (dirent* entry = ::readdir(stream.get())) {
+    std::string_view text = entry->d_name;
+    long number = 0;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc() && end == text.data() + text.size()) result.push_back(number);
+  }
+  return result;
+}
+
+std::string read_some(int directory, std::string const& name, size_t limit = 1 << 20) {
+  std::string result;
+  UniqueFd fd(::openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return result;
+  char buffer[4096];
+  for (ssize_t count; result.size() < limit && (count = ::read(fd.get(), buffer, sizeof buffer)) > 0;) result.append(buffer, static_cast<size_t>(count));
+  return result;
+}
+
+/// The letter that says what the thread does; '\0' when it is gone.
+char state_in(int proc, std::string const& thread) {
+  std::string stat = read_some(proc, thread + "/stat", 4096);
+  auto end = stat.rfind(')');
+  return end == std::string::npos || end + 2 >= stat.size() ? '\0' : stat[end + 2];
+}
+
+bool stands_still(char state) { return state == 'T' || state == 't' || state == 'Z' || state == 'X' || state == '\0'; }
+
+std::string command_of(int proc, pid_t pid) {
+  std::string line = read_some(proc, std::to_string(pid) + "/cmdline", 4096);
+  if (line.empty()) return std::string(text::trim(read_some(proc, std::to_string(pid) + "/comm", 64)));
+  std::replace(line.begin(), line.end(), '\0', ' ');
+  return text::one_line(text::to_utf8(text::trim(line)), 80);
+}
+
+void pause_us(long us) {
+  timespec pause{.tv_sec = 0, .tv_nsec = us * 1000};
+  ::nanosleep(&pause, nullptr);
+}
+
+/// Looks at one process after the other.
+class Search {
+ public:
+  Search(int proc, std::vector<std::string> const& paths, MountTable view) : proc_(proc), paths_(paths), view_(std::move(view)) {
+    for (auto const& path : paths_) {
+      struct statx info{};
+      std::string seen = "1/root" + path;  // this process's own tree is the host's
+      if (::statx(proc_, seen.c_str(), AT_SYMLINK_NOFOLLOW, STATX_INO, &info) == 0) devices_.insert({info.stx_dev_major, info.stx_dev_minor});
+    }
+  }
+
+  void look_at(pid_t pid) {
+    std::string process = std::to_string(pid);
+    std::string first;
+    for (long thread : numbers_in(proc_, process + "/task")) {
+      std::string at = process + "/task/" + std::to_string(thread);
+      bool own_files = first.empty() || differs(pid, thread, KCMP_FILES);
+      bool own_places = first.empty() || differs(pid, thread, KCMP_FS);
+      first = at;
+      if (own_places) {
+        look_at_link(pid, at + "/cwd", "its working directory");
+        look_at_link(pid, at + "/root", "its root");
+      }
+      if (!own_files) continue;
+      for (long fd : numbers_in(proc_, at + "/fd")) look_at_link(pid, at + "/fd/" + std::to_string(fd), "descriptor " + std::to_string(fd), at + "/fdinfo/" + std::to_string(fd));
+    }
+    look_at_mappings(pid, process);
+  }
+
+  std::vector<Holder> take() { return std::move(found_); }
+
+ private:
+  bool is_inside(std::string_view path) const {
+    return std::any_of(paths_.begin(), paths_.end(), [&](auto const& taken) { return scope::is_below(path, taken); });
+  }
+
+  /// Of two threads of a process, here by their numbers in the namespace of the caller.
+  static bool differs(pid_t pid, long thread, int what) { return pid != thread && ::syscall(SYS_kcmp, pid, thread, what, 0, 0) != 0; }
+
+  void found(pid_t pid, std::string what, std::string path) { found_.push_back({pid, command_of(proc_, pid), std::move(what), text::to_utf8(path)}); }
+
+  void look_at_link(pid_t pid, std::string const& link, std::string const& what, std::string const& info_file = "") {
+    struct statx info{};
+    if (::statx(proc_, link.c_str(), AT_NO_AUTOMOUNT, STATX_TYPE | STATX_MNT_ID, &info) != 0) return;  // gone, or nothing that has a file
+    if (S_ISSOCK(info.stx_mode)) {
+      std::string text = info_file.empty() ? "" : read_some(proc_, info_file, 4096);
+      auto at = text.find("scm_fds:");
+      if (at != std::string::npos && std::strtol(text.c_str() + at + std::strlen("scm_fds:"), nullptr, 10) > 0) {
+        found(pid, what + ", a socket with descriptors on their way", "a socket");
+      }
+      return;
+    }
+    if (!S_ISDIR(info.stx_mode) && !S_ISREG(info.stx_mode)) return;
+    auto mount = view_.find(info.stx_mnt_id);
+    if (mount != view_.end() && mount->second.read_only) return;
+    std::string path = link_text(link);
+    if (mount != view_.end()) {
+      if (is_inside(without_mark(path))) found(pid, what, path);
+      return;
+    }
+    // Through a mount that the view no longer has: its paths say nothing.
+    struct statvfs system{};
+    UniqueFd file(::openat(proc_, link.c_str(), O_PATH | O_CLOEXEC));
+    if (!file || ::fstatvfs(file.get(), &system) != 0 || (system.f_flag & ST_RDONLY) != 0) return;
+    // What belongs to no mounted file system (memfd, pipes of the kernel) is on no device of the scope either.
+    if (devices_.contains({info.stx_dev_major, info.stx_dev_minor})) found(pid, what + ", from before a change of the scope", path);
+  }
+
+  void look_at_mappings(pid_t pid, std::string const& process) {
+    std::string maps = read_some(proc_, process + "/maps", 64 << 20);
+    bool shared = false;
+    for (auto line : text::split(maps, '\n')) {
+      auto mapped = shared_mapping(line);
+      shared = shared || (mapped && is_inside(without_mark(*mapped)));
+    }
+    if (!shared) return;
+    // Only this says whether a mapping that is shared may (also later) be written.
+    std::string current;
+    std::string details = read_some(proc_, process + "/smaps", 256 << 20);
+    for (auto line : text::split(details, '\n')) {
+      if (auto mapped = shared_mapping(line)) {
+        current = *mapped;
+      } else if (line.starts_with("VmFlags:") && !current.empty()) {
+        bool may_write = (std::string(line) + " ").find(" mw ") != std::string::npos;
+        if (may_write && is_inside(without_mark(current))) found(pid, "a shared mapping", current);
+        current.clear();
+      }
+    }
+  }
+
+  /// The path of a line of maps (proc_pid_maps(5)) that tells of a shared mapping of a file.
+  static std::optional<std::string> shared_mapping(std::string_view line) {
+    auto blank = line.find(' ');
+    if (blank == std::string_view::npos || blank + 5 > line.size() || line[blank + 4] != 's') return std::nullopt;
+    auto path = line.find(" /");
+    if (path == std::string_view::npos) return std::nullopt;
+    return std::string(line.substr(path + 1));
+  }
+
+  std::string link_text(std::string const& link) const {
+    char text[4096];
+    ssize_t length = ::readlinkat(proc_, link.c_str(), text, sizeof text);
+    return length > 0 ? std::string(text, static_cast<size_t>(length)) : "";
+  }
+
+  static std::string_view without_mark(std::string_view path) {
+    constexpr std::string_view kMark = " (deleted)";
+    if (path.ends_with(kMark)) path.remove_suffix(kMark.size());
+    return path;
+  }
+
+  int proc_;
+  std::vector<std::string> const& paths_;
+  MountTable view_;
+  std::set<std::pair<uint32_t, uint32_t>> devices_;
+  std::vector<Holder> found_;
+};
+
+}  // namespace
+
+std::string describe(std::vector<Holder> const& holders) {
+  std::string text;
+  for (size_t i = 0; i < holders.size() && i < kMostNamed; ++i) {
+    auto const& holder = holders[i];
+    text += std::string(i == 0 ? "" : "; ") + "process " + std::to_string(holder.pid) + " (" + holder.command + ") has " + holder.path + " (" + holder.what + ")";
+  }
+  if (holders.size() > kMostNamed) text += "; and " + std::to_string(holders.size() - kMostNamed) + " more";
+  return text;
+}
+
+Result<Freeze> Freeze::begin(int proc, long limit_ms) {
+  SystemClock clock;
+  int64_t deadline = clock.steady_ms() + limit_ms;
+  pid_t self = static_cast<pid_t>(::syscall(SYS_getpid));
+  for (;;) {
+    Freeze freeze;
+    for (long pid : numbers_in(proc, ".")) {
+      if (pid == self) continue;
+      char state = state_in(proc, std::to_string(pid));
+      if (state == 'T' || state == 't') freeze.stopped_before_.push_back(static_cast<pid_t>(pid));
+    }
+    // One call for all: none forks away meanwhile.
+    if (::kill(-1, SIGSTOP) != 0 && errno != ESRCH) return fail_errno("stop the processes of the cell", errno);
+    std::string moving;
+    // A process in the middle of a vfork stands still only when its child goes on: after a while all go on and are stopped again.
+    for (int look = 0; look < 200; ++look) {
+      moving.clear();
+      freeze.processes_.clear();
+      for (long pid : numbers_in(proc, ".")) {
+        if (pid == self) continue;
+        freeze.processes_.push_back(static_cast<pid_t>(pid));
+        for (long thread : numbers_in(proc, std::to_string(pid) + "/task")) {
+          if (!stands_still(state_in(proc, std::to_string(pid) + "/task/" + std::to_string(thread)))) moving = std::to_string(pid);
+        }
+      }
+      if (moving.empty()) return freeze;
+      pause_us(look < 20 ? 20 : 200);
+    }
+    pid_t stuck = static_cast<pid_t>(std::strtol(moving.c_str(), nullptr, 10));
+    std::string command = command_of(proc, stuck);
+    if (clock.steady_ms() >= deadline) {
+      return fail(Code::Conflict, "process " + moving + " (" + command + ") could not be stopped within " + std::to_string(limit_ms) + " ms");
+    }
+  }
+}
+
+Freeze::Freeze(Freeze&& other) noexcept
+    : active_(std::exchange(other.active_, false)), processes_(std::move(other.processes_)), stopped_before_(std::move(other.stopped_before_)) {}
+
+Freeze::~Freeze() {
+  if (!active_) return;
+  if (stopped_before_.empty()) {
+    ::kill(-1, SIGCONT);
+    return;
+  }
+  for (pid_t pid : processes_) {
+    if (std::find(stopped_before_.begin(), stopped_before_.end(), pid) == stopped_before_.end()) ::kill(pid, SIGCONT);
+  }
+}
+
+Result<std::vector<Holder>> find_holders(int proc, std::vector<pid_t> const& processes, pid_t hands, std::vector<std::string> const& paths) {
+  Search search(proc, paths, TRY(read_mount_table(proc, std::to_string(hands) + "/mountinfo")));
+  for (pid_t pid : processes) {
+    if (pid != hands) search.look_at(pid);
+  }
+  return search.take();
+}
+
+}  // namespace insomnia::cell

@@ -1,0 +1,435 @@
+#include "cell/init.hh"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/inotify.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/clock.hh"
+#include "base/io.hh"
+#include "base/log.hh"
+#include "cell/confinement.hh"
+#include "cell/host.hh"
+#include "cell/init_protocol.hh"
+#include "cell/mount_api.hh"
+#include "cell/namespaces.hh"
+#include "cell/placeholders.hh"
+#include "cell/view.hh"
+#include "tools/hands_protocol.hh"
+#include "wire/line_reader.hh"
+
+namespace insomnia::cell {
+namespace {
+
+constexpr size_t kMaxLine = 64u << 20;
+constexpr int kNoCell = 125;
+/// For the hands to end by themselves when the brain has gone. They need a little more than two seconds at worst.
+constexpr int64_t kLeaveMs = 3'000;
+/// For all processes of the cell to stand still.
+constexpr long kStopMs = 1'000;
+
+int shell_status(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
+
+/// What a plan is made from: what the brain says, and what the machine has.
+PlanRequest plan_request(CellStart const& start, FileFacts const& facts) {
+  Environment environment;
+  for (auto const& [name, value] : start.environment) environment.set(name, value);
+  PlanRequest request{.scope = scope::Scope::from_resolved(start.scope),
+                      .own_files = start.own_files,
+                      .system = system_paths(facts),
+                      .also_readable = user_programs(environment, facts),
+                      .masked = start.masked,
+                      .privates = start.privates};
+  request.also_readable.insert(request.also_readable.end(), start.readable.begin(), start.readable.end());
+  for (auto& path : secret_paths(environment, facts)) request.masked.push_back(std::move(path));
+  return request;
+}
+
+/// The first process of the cell: keeps the host's tree, and the view that all others see.
+class Init {
+ public:
+  Init(int control, int locks, PlanRequest request, HostFacts const& facts, Limits const& limits)
+      : control_(control), locks_(locks), request_(std::move(request)), facts_(facts), limits_(limits) {}
+
+  int run(MountPlan const& plan, int hands_socket) {
+    // It keeps the host's tree: nobody in the cell may look through it.
+    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    auto started = start(plan, hands_socket);
+    ::close(hands_socket);
+    if (!started) {
+      send(CellBuilt{"the cell could not be made: " + started.error().message});
+      return kNoCell;
+    }
+    send(CellBuilt{std::nullopt});
+    int status = serve();
+    ::kill(-1, SIGKILL);
+    while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
+    }
+    for (auto const& path : late_placeholders_) ::rmdir(path.c_str());
+    return status;
+  }
+
+ private:
+  Result<void> start(MountPlan const& plan, int hands_socket) {
+    plan_steps_ = plan.steps;
+    view_.emplace(TRY(View::build(plan, kViewPlace)));
+    tools::HandsDescriptors given;
+    if (!request_.own_files.empty()) given.spill = TRY(own_mount(request_.own_files));
+    for (auto const& path : plan.written_by_tools) given.directories[path] = TRY(own_mount(path));
+    auto confinement = TRY(Confinement::prepare(limits_));
+
+    sigset_t signals;
+    ::sigemptyset(&signals);
+    ::sigaddset(&signals, SIGCHLD);
+    ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+    signals_.reset(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    mounts_.reset(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+    int ends[2];
+    if (!signals_ || !mounts_) return fail_errno("watch the cell", errno);
+    if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("make a pipe", errno);
+    UniqueFd report_read(ends[0]), report_write(ends[1]);
+    hands_ = ::fork();
+    if (hands_ < 0) return fail_errno("start the hands", errno);
+    if (hands_ == 0) {
+      auto entered = become_hands(confinement);
+      if (!entered) (void)io::write_all(report_write.get(), entered.error().message, "the report");
+      report_write.reset();
+      ::_exit(entered ? tools::hands_main(hands_socket, std::move(given)) : kNoCell);
+    }
+    report_write.reset();
+    std::string report = TRY(io::read_all(report_read.get(), "the report of the hands"));
+    if (!report.empty()) return fail(Code::Unavailable, report);
+    forbid_further_user_namespaces();
+    watch_neighbours();
+    return {};
+  }
+
+  /// Of a directory that the view shows read-only: a mount of its own, from which no way leads to anything else.
+  static Result<UniqueFd> own_mount(std::string const& path) {
+    UniqueFd mount = TRY(copy_tree(AT_FDCWD, path));
+    TRY(set_attributes(mount.get(), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, true, path));
+    return mount;
+  }
+
+  Result<void> become_hands(Confinement const& confinement) {
+    ::setsid();
+    ::prctl(PR_SET_NAME, "insomnia-hands", 0, 0, 0);
+    TRY(enter_view(kViewPlace, "/"));
+    signals_.reset();
+    mounts_.reset();
+    view_.reset();
+    ::close(control_);
+    // The Pod's locks: they belong to those who are there until the last one in the cell has ended.
+    for (int i = 1; i <= locks_; ++i) ::close(control_ + i);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    return confinement.enter();
+  }
+
+  // ---- Serving
+
+  /// Until the hands have ended; gives their status.
+  int serve() {
+    std::optional<int> status;
+    wire::LineReader lines(kMaxLine);
+    SystemClock clock;
+    std::optional<int64_t> leave_by;
+    while (!status) {
+      int64_t left = leave_by ? std::max<int64_t>(0, *leave_by - clock.steady_ms()) : -1;
+      pollfd polled[] = {{.fd = signals_.get(), .events = POLLIN, .revents = 0},
+                         {.fd = leave_by ? -1 : control_, .events = POLLIN, .revents = 0},
+                         {.fd = mounts_.get(), .events = POLLPRI, .revents = 0},
+                         {.fd = renames_.get(), .events = POLLIN, .revents = 0}};
+      int ready = ::poll(polled, 4, static_cast<int>(left));
+      if (ready == 0) return 128 + SIGKILL;  // the brain is gone and the hands don't end
+      if (polled[0].revents != 0) status = reap();
+      if (polled[1].revents != 0 && !read_commands(lines)) leave_by = clock.steady_ms() + kLeaveMs;
+      if (polled[2].revents != 0 || (polled[3].revents != 0 && take_renames())) mounts_changed();
+    }
+    return *status;
+  }
+
+  std::optional<int> reap() {
+    signalfd_siginfo info{};
+    while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+    }
+    std::optional<int> result;
+    int status = 0;
+    for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+      if (pid == hands_) result = shell_status(status);
+    }
+    return result;
+  }
+
+  /// False: nobody is at the other end any more, or does not make sense.
+  bool read_commands(wire::LineReader& lines) {
+    char buffer[65536];
+    ssize_t count = ::recv(control_, buffer, sizeof buffer, MSG_DONTWAIT);
+    if (count < 0 && (errno == EINTR || errno == EAGAIN)) return true;
+    if (count <= 0) return false;
+    lines.feed({buffer, static_cast<size_t>(count)});
+    for (;;) {
+      auto line = lines.next();
+      if (line && !*line) return true;
+      auto command = line ? decode_cell_command(**line) : Result<CellCommand>(std::unexpected(line.error()));
+      auto* change = command ? std::get_if<ChangeScope>(&*command) : nullptr;
+      if (change == nullptr) {
+        log::warn("cell: not understood: " + (command ? std::string("a second start") : command.error().message));
+        return false;
+      }
+      send(change_scope(*change));
+    }
+  }
+
+  void send(CellEvent const& event) {
+    std::string line = encode_cell_event(event) + "\n";
+    std::string_view left = line;
+    while (!left.empty()) {
+      ssize_t count = ::send(control_, left.data(), left.size(), MSG_NOSIGNAL);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) return;
+      left.remove_prefix(static_cast<size_t>(count));
+    }
+  }
+
+  // ---- Changes of the view
+
+  static bool is_writing(MountStep const& step) { return step.kind == MountStep::Kind::ReadWrite || step.kind == MountStep::Kind::Private; }
+
+  /// What can be written now and could not be with the new plan: the topmost paths.
+  std::vector<std::string> taken_by(MountPlan const& plan) const {
+    std::map<std::string, bool, ByComponents> now, then;
+    for (auto const& step : plan_steps_) now[step.path] = is_writing(step);
+    for (auto const& step : plan.steps) then[step.path] = is_writing(step);
+    auto seen = [](auto const& map, std::string at) {
+      for (;; at = io::parent_path(at)) {
+        if (auto found = map.find(at); found != map.end()) return found->second;
+        if (at == "/") return false;
+      }
+    };
+    std::vector<std::string> taken;
+    auto look = [&](std::string const& path) {
+      if (!seen(now, path) || seen(then, path)) return;
+      if (std::none_of(taken.begin(), taken.end(), [&](auto const& above) { return scope::is_below(path, above); })) taken.push_back(path);
+    };
+    for (auto const* map : {&now, &then}) {
+      for (auto const& [path, writes] : *map) look(path);
+    }
+    return taken;
+  }
+
+  CellEvent change_scope(ChangeScope const& change) {
+    auto refused = [&](std::string message, std::vector<Holder> holders = {}) { return ScopeRefused{change.id, std::move(message), std::move(holders)}; };
+    PlanRequest wanted = request_;
+    wanted.scope = scope::Scope::from_resolved(change.scope);
+    auto plan = plan_mounts(wanted, facts_);
+    if (!plan) return refused(plan.error().message);
+    std::vector<Holder> killed;
+    auto frozen = Freeze::begin(view_->proc(), kStopMs);
+    if (!frozen) return refused(frozen.error().message);
+    // What was dropped with what it stood upon is no longer seen: it is put back with the rest.
+    if (auto lost = view_->look_for_lost_mounts(); !lost) return refused(lost.error().message);
+    if (auto taken = taken_by(*plan); !taken.empty()) {
+      auto free = free_of_holders(*frozen, taken, change.kill, killed);
+      if (!free) return refused(free.error().message);
+      if (!free->empty()) return refused(describe(*free), *free);
+    }
+    if (auto changed = show(wanted); !changed) {
+      // A view that is not known to show its scope is nobody's: everything ends.
+      ::kill(-1, SIGKILL);
+      return refused("the view could not be changed, so the cell has ended: " + changed.error().message);
+    }
+    request_ = std::move(wanted);
+    return ScopeChanged{change.id, std::move(killed)};
+  }
+
+  /// Who still holds something. With `kill` they are killed, and those who are there then are looked at again.
+  Result<std::vector<Holder>> free_of_holders(Freeze const& frozen, std::vector<std::string> const& taken, bool kill, std::vector<Holder>& killed) {
+    auto holders = TRY(find_holders(view_->proc(), frozen.processes(), hands_, taken));
+    if (!kill) return holders;
+    for (auto const& holder : holders) ::kill(holder.pid, SIGKILL);
+    killed.insert(killed.end(), holders.begin(), holders.end());
+    SystemClock clock;
+    int64_t deadline = clock.steady_ms() + kStopMs;
+    while (!holders.empty() && clock.steady_ms() < deadline) {
+      ::poll(nullptr, 0, 1);
+      holders = TRY(find_holders(view_->proc(), frozen.processes(), hands_, taken));
+    }
+    return holders;
+  }
+
+  /// Nobody in the cell moves meanwhile, but somebody outside may: a path that was there for the plan can be gone for the mount.
+  Result<void> show(PlanRequest const& request) {
+    constexpr int kTries = 100;
+    for (int attempt = 1;; ++attempt) {
+      MountPlan plan = TRY(plan_mounts(request, facts_));
+      for (auto const& path : plan.placeholders) {
+        if (io::exists(path)) continue;
+        if (io::make_directories(path, 0755)) late_placeholders_.push_back(path);
+      }
+      auto shown = view_->change_to(plan);
+      if (shown) {
+        plan_steps_ = plan.steps;
+        watch_neighbours();
+        return {};
+      }
+      if (attempt == kTries) return shown;
+      ::poll(nullptr, 0, 1);
+      (void)TRY(view_->look_for_lost_mounts());
+    }
+  }
+
+  /// A directory that is renamed outside takes its mount with it, and the kernel tells nobody of that: the directories are watched in which what is
+  /// read-only or masked lies, and those above up to the writable part. Without inotify (its instances are few) only removals are noticed.
+  void watch_neighbours() {
+    if (!renames_) renames_.reset(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    if (!renames_) return;
+    std::map<int, std::set<std::string>> wanted;
+    std::string writable;
+    for (auto const& step : plan_steps_) {
+      if (is_writing(step)) {
+        writable = step.path;
+        continue;
+      }
+      if (writable.empty() || !is_strictly_below(step.path, writable)) continue;
+      for (std::string path = step.path; is_strictly_below(path, writable); path = io::parent_path(path)) {
+        int watch = ::inotify_add_watch(renames_.get(), io::parent_path(path).c_str(), IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_ONLYDIR);
+        if (watch >= 0) wanted[watch].insert(std::string(io::base_name(path)));
+      }
+    }
+    for (auto const& [watch, names] : neighbours_) {
+      if (!wanted.contains(watch)) ::inotify_rm_watch(renames_.get(), watch);
+    }
+    neighbours_ = std::move(wanted);
+  }
+
+  /// Whether one of those is concerned that are watched.
+  bool take_renames() {
+    alignas(inotify_event) char buffer[16384];
+    bool concerned = false;
+    for (ssize_t size; (size = ::read(renames_.get(), buffer, sizeof buffer)) > 0;) {
+      for (ssize_t at = 0; at < size;) {
+        auto const* event = reinterpret_cast<inotify_event const*>(buffer + at);
+        auto watched = neighbours_.find(event->wd);
+        concerned = concerned || (event->mask & IN_Q_OVERFLOW) != 0 || (watched != neighbours_.end() && event->len > 0 && watched->second.contains(event->name));
+        at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+      }
+    }
+    return concerned;
+  }
+
+  /// Somebody outside has removed or renamed what a mount stands upon, or it was one of our own changes.
+  void mounts_changed() {
+    auto repaired = repair();
+    if (repaired) return;
+    log::warn("cell: the view can't be repaired, so the cell ends: " + repaired.error().message);
+    ::kill(-1, SIGKILL);
+  }
+
+  Result<void> repair() {
+    if (!TRY(view_->look_for_lost_mounts())) return {};
+    auto frozen = TRY(Freeze::begin(view_->proc(), kStopMs));
+    std::vector<MountStep> before = plan_steps_;
+    std::erase_if(before, [&](MountStep const& step) { return !view_->shows(step); });
+    TRY(show(request_));
+    std::vector<std::string> closed;
+    for (auto const& step : plan_steps_) {
+      bool is_closed = step.kind == MountStep::Kind::ReadOnly || step.kind == MountStep::Kind::MaskDirectory || step.kind == MountStep::Kind::MaskFile;
+      if (is_closed && std::find(before.begin(), before.end(), step) == before.end()) closed.push_back(step.path);
+    }
+    // What was opened in the meantime must not live on.
+    std::vector<Holder> killed;
+    auto left = TRY(free_of_holders(frozen, closed, true, killed));
+    if (!left.empty()) return fail(Code::Conflict, describe(left));
+    std::string text = "something outside has replaced a part of what this Pod sees; its view was put right";
+    if (!killed.empty()) text += ", and who had it open meanwhile was killed: " + describe(killed);
+    send(CellNotice{text});
+    return {};
+  }
+
+  int const control_;
+  int const locks_;  ///< number of descriptors that follow on control_
+  PlanRequest request_;
+  HostFacts const& facts_;
+  Limits const limits_;
+  std::optional<View> view_;
+  std::vector<MountStep> plan_steps_;
+  UniqueFd signals_, mounts_, renames_;
+  std::map<int, std::set<std::string>> neighbours_;  ///< names that matter, by the watch of their directory
+  pid_t hands_ = -1;
+  std::vector<std::string> late_placeholders_;
+};
+
+/// The first line of the socket, no byte more.
+Result<CellStart> read_start(int control) {
+  wire::LineReader lines(kMaxLine);
+  char buffer[65536];
+  for (;;) {
+    ssize_t count = ::recv(control, buffer, sizeof buffer, 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return fail(Code::Unavailable, "the brain is gone");
+    lines.feed({buffer, static_cast<size_t>(count)});
+    auto line = TRY(lines.next());
+    if (!line) continue;
+    auto command = TRY(decode_cell_command(*line));
+    if (auto* start = std::get_if<CellStart>(&command)) return std::move(*start);
+    return fail(Code::InvalidArgument, "the first command must be start");
+  }
+}
+
+volatile pid_t first_process = 0;
+
+void end_cell(int) {
+  if (first_process > 0) ::kill(first_process, SIGKILL);
+}
+
+Result<int> run_cell(int hands, int control, int locks) {
+  CellStart start = TRY(read_start(control));
+  HostFacts facts;
+  PlanRequest request = plan_request(start, facts);
+  MountPlan plan = TRY(plan_mounts(request, facts));
+  Placeholders placeholders = TRY(Placeholders::make(plan.placeholders));
+  auto first = TRY(start_in_namespaces({.network = start.network}, [&] {
+    placeholders.forget();
+    Init init(control, locks, std::move(request), facts, start.limits);
+    return init.run(plan, hands);
+  }));
+  first_process = first.pid;
+  ::signal(SIGTERM, &end_cell);
+  ::close(hands);
+  ::close(control);
+  int status = 0;
+  while (::waitpid(first.pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return shell_status(status);
+}
+
+}  // namespace
+
+int cell_init_main(int hands, int control, int locks) {
+  for (int fd = hands; fd <= control + locks; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  ::mallopt(M_ARENA_MAX, 1);
+  auto status = run_cell(hands, control, locks);
+  if (status) return *status;
+  std::string line = encode_cell_event(CellBuilt{status.error().message}) + "\n";
+  (void)::send(control, line.data(), line.size(), MSG_NOSIGNAL);
+  return kNoCell;
+}
+
+}  // namespace insomnia::cell

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "loop/event_loop.hh"
+#include "wire/line_reader.hh"
+
+namespace insomnia::cell {
+
+/// Lines both ways over a stream socket, on the loop's thread: what does not fit is sent later, `readable` is called when something has come (or
+/// the other side is gone).
+class LineChannel {
+ public:
+  LineChannel(loop::EventLoop& loop, UniqueFd socket, size_t max_line, std::function<void()> readable);
+
+  /// One line, without its end. Nothing happens when the channel is shut.
+  void send(std::string_view line);
+  /// Takes what is there off the socket, a bounded part of it. False: there is nothing now, or never again (see closed()).
+  bool receive();
+  /// The next whole line that was received. The error is final: what comes can't be understood as lines.
+  Result<std::optional<std::string>> next();
+  /// The other side has closed it.
+  bool closed() const { return closed_; }
+  /// Stops watching and closes our side; what was received can still be taken.
+  void shut();
+  bool is_shut() const { return !socket_; }
+
+ private:
+  void flush();
+
+  UniqueFd socket_;
+  std::unique_ptr<loop::FdWatcher> watcher_;
+  std::string unsent_;
+  size_t sent_ = 0;  ///< bytes of `unsent_` that are gone
+  bool closed_ = false;
+  wire::LineReader lines_;
+};
+
+}  // namespace insomnia::cell
