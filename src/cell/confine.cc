@@ -1,6 +1,7 @@
 #include "cell/confine.hh"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -30,6 +31,8 @@ int shell_status(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(statu
   };
   if (auto entered = enter_view(kViewPlace, command.cwd); !entered) give_up(entered.error());
   if (auto confined = confinement.enter(); !confined) give_up(confined.error());
+  // What whoever started us has forgotten to close leads out.
+  ::close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
   std::vector<std::string> entries = command.environment.lines();
   std::vector<char*> environment, argv;
   for (auto& entry : entries) environment.push_back(entry.data());

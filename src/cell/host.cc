@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <iterator>
 #include <memory>
 
 #include "base/io.hh"
 #include "base/text.hh"
+#include "cell/mount_table.hh"
 #include "scope/scope.hh"
 
 namespace insomnia::cell {
@@ -102,6 +104,21 @@ std::vector<std::string> secret_paths(Environment const& environment, FileFacts 
       add_if_there(result, home + "/" + name, facts);
     }
   }
+  return result;
+}
+
+std::vector<std::string> kernel_mounts() {
+  static constexpr std::string_view kKinds[] = {"proc", "sysfs", "cgroup", "cgroup2", "debugfs", "tracefs", "securityfs", "bpf", "configfs", "devpts", "devtmpfs",
+                                                "binfmt_misc", "efivarfs", "pstore", "nfsd", "rpc_pipefs", "fusectl", "selinuxfs", "smackfs"};
+  std::vector<std::string> result;
+  auto table = read_mount_table("/proc/self/mountinfo");
+  if (!table) return result;
+  for (auto const& [number, mount] : *table) {
+    bool of_every_cell = scope::is_below(mount.path, "/proc") || scope::is_below(mount.path, "/sys") || scope::is_below(mount.path, "/dev");
+    if (!of_every_cell && std::find(std::begin(kKinds), std::end(kKinds), mount.type) != std::end(kKinds)) result.push_back(mount.path);
+  }
+  std::sort(result.begin(), result.end());
+  result.erase(std::unique(result.begin(), result.end()), result.end());
   return result;
 }
 

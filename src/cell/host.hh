@@ -27,6 +27,9 @@ std::vector<std::string> user_programs(Environment const& environment, FileFacts
 /// What no cell shows: password files, keys of the host, keys and tokens of the user. Only what is there.
 std::vector<std::string> secret_paths(Environment const& environment, FileFacts const& facts);
 
+/// Nor where the kernel shows itself (proc, sysfs, control groups and the like), wherever that is mounted: in a root for chroot, say.
+std::vector<std::string> kernel_mounts();
+
 /// Nor insomnia's own directories.
 std::vector<std::string> own_paths(Paths const& paths);
 

@@ -24,6 +24,7 @@
 #include "base/io.hh"
 #include "base/log.hh"
 #include "cell/confinement.hh"
+#include "cell/control_group.hh"
 #include "cell/host.hh"
 #include "cell/init_protocol.hh"
 #include "cell/mount_api.hh"
@@ -40,6 +41,8 @@ constexpr size_t kMaxLine = 64u << 20;
 constexpr int kNoCell = 125;
 /// For the hands to end by themselves when the brain has gone. They need a little more than two seconds at worst.
 constexpr int64_t kLeaveMs = 3'000;
+/// How often processes are counted when nothing else limits them.
+constexpr int64_t kCountMs = 200;
 /// For all processes of the cell to stand still.
 constexpr long kStopMs = 1'000;
 
@@ -57,14 +60,15 @@ PlanRequest plan_request(CellStart const& start, FileFacts const& facts) {
                       .privates = start.privates};
   request.also_readable.insert(request.also_readable.end(), start.readable.begin(), start.readable.end());
   for (auto& path : secret_paths(environment, facts)) request.masked.push_back(std::move(path));
+  for (auto& path : kernel_mounts()) request.masked.push_back(std::move(path));
   return request;
 }
 
 /// The first process of the cell: keeps the host's tree, and the view that all others see.
 class Init {
  public:
-  Init(int control, int locks, PlanRequest request, HostFacts const& facts, Limits const& limits)
-      : control_(control), locks_(locks), request_(std::move(request)), facts_(facts), limits_(limits) {}
+  Init(int control, int locks, PlanRequest request, HostFacts const& facts, Limits const& limits, bool processes_limited)
+      : control_(control), locks_(locks), request_(std::move(request)), facts_(facts), limits_(limits), processes_limited_(processes_limited) {}
 
   int run(MountPlan const& plan, int hands_socket) {
     // It keeps the host's tree: nobody in the cell may look through it.
@@ -92,6 +96,8 @@ class Init {
     if (!request_.own_files.empty()) given.spill = TRY(own_mount(request_.own_files));
     for (auto const& path : plan.written_by_tools) given.directories[path] = TRY(own_mount(path));
     auto confinement = TRY(Confinement::prepare(limits_));
+    // RLIMIT_NPROC (limits.cc) binds all but root.
+    processes_limited_ = processes_limited_ || !limits_.processes || ::geteuid() != 0 || limit_processes_of_namespace(*limits_.processes);
 
     sigset_t signals;
     ::sigemptyset(&signals);
@@ -151,18 +157,29 @@ class Init {
     SystemClock clock;
     std::optional<int64_t> leave_by;
     while (!status) {
-      int64_t left = leave_by ? std::max<int64_t>(0, *leave_by - clock.steady_ms()) : -1;
+      int64_t left = leave_by ? std::max<int64_t>(0, *leave_by - clock.steady_ms()) : processes_limited_ ? -1 : kCountMs;
       pollfd polled[] = {{.fd = signals_.get(), .events = POLLIN, .revents = 0},
                          {.fd = leave_by ? -1 : control_, .events = POLLIN, .revents = 0},
                          {.fd = mounts_.get(), .events = POLLPRI, .revents = 0},
                          {.fd = renames_.get(), .events = POLLIN, .revents = 0}};
       int ready = ::poll(polled, 4, static_cast<int>(left));
-      if (ready == 0) return 128 + SIGKILL;  // the brain is gone and the hands don't end
+      if (ready == 0 && leave_by) return 128 + SIGKILL;  // the brain is gone and the hands don't end
+      if (!processes_limited_) count_processes();
       if (polled[0].revents != 0) status = reap();
       if (polled[1].revents != 0 && !read_commands(lines)) leave_by = clock.steady_ms() + kLeaveMs;
       if (polled[2].revents != 0 || (polled[3].revents != 0 && take_renames())) mounts_changed();
     }
     return *status;
+  }
+
+  /// Where the kernel does not limit them: as root, without control groups, before Linux 6.14.
+  void count_processes() {
+    auto frozen = Freeze::begin(view_->proc(), kStopMs);
+    if (!frozen || frozen->processes().size() <= *limits_.processes) return;
+    for (pid_t pid : frozen->processes()) {
+      if (pid != hands_) ::kill(pid, SIGKILL);
+    }
+    send(CellNotice{"more than " + std::to_string(*limits_.processes) + " processes ran in the cell; all of them were killed"});
   }
 
   std::optional<int> reap() {
@@ -368,6 +385,7 @@ class Init {
   PlanRequest request_;
   HostFacts const& facts_;
   Limits const limits_;
+  bool processes_limited_;  ///< by the kernel
   std::optional<View> view_;
   std::vector<MountStep> plan_steps_;
   UniqueFd signals_, mounts_, renames_;
@@ -405,9 +423,11 @@ Result<int> run_cell(int hands, int control, int locks) {
   PlanRequest request = plan_request(start, facts);
   MountPlan plan = TRY(plan_mounts(request, facts));
   Placeholders placeholders = TRY(Placeholders::make(plan.placeholders));
-  auto first = TRY(start_in_namespaces({.network = start.network}, [&] {
+  ControlGroup group = ControlGroup::make(start.limits);
+  auto first = TRY(start_in_namespaces({.network = start.network, .group = &group}, [&] {
     placeholders.forget();
-    Init init(control, locks, std::move(request), facts, start.limits);
+    group.forget();
+    Init init(control, locks, std::move(request), facts, start.limits, group.limits_processes());
     return init.run(plan, hands);
   }));
   first_process = first.pid;

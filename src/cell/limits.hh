@@ -17,6 +17,10 @@ struct Limits {
   friend bool operator==(Limits const&, Limits const&) = default;
 };
 
+/// Limits the processes of the caller's pid namespace, of which it is the first one. False when the kernel can't (before Linux 6.14), or not so
+/// few (300 is the least).
+bool limit_processes_of_namespace(uint64_t processes);
+
 /// Puts those in force that the kernel knows per process, for the caller and all that it starts.
 Result<void> apply_process_limits(Limits const& limits);
 

@@ -31,6 +31,11 @@ std::string join(std::string const& directory, std::string_view name) { return (
 
 std::string any_in(std::string const& directory) { return (directory == "/" ? "" : directory) + kAnyName; }
 
+/// What a cell has of its own, whatever the rules say: through another /proc one would get to processes outside. In /dev/shm people may have files.
+bool is_of_every_cell(std::string_view path) {
+  return scope::is_below(path, "/proc") || scope::is_below(path, "/sys") || (scope::is_below(path, "/dev") && !is_strictly_below(path, "/dev/shm"));
+}
+
 class Planner {
  public:
   Planner(PlanRequest const& request, FileFacts const& facts) : request_(request), facts_(facts), scope_(with_base(request)) {}
@@ -38,7 +43,9 @@ class Planner {
   Result<MountPlan> run() {
     TRY(find_borders());
     for (auto const& private_directory : request_.privates) borders_.insert(private_directory.path);
-    for (auto const& path : borders_) add(path);
+    for (auto const& path : borders_) {
+      if (!is_of_every_cell(path)) add(path);
+    }
     pin();
     return std::move(plan_);
   }

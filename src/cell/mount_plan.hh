@@ -79,7 +79,8 @@ struct ByComponents {
   bool operator()(std::string_view a, std::string_view b) const;
 };
 
-/// Pure but for `facts`. A rule whose target does not exist (any more) is left out. The only error: a directory with a non-recursive rule that
+/// Pure but for `facts`. A rule whose target does not exist (any more) is left out, and so is one for /proc, /sys or /dev (but for files in
+/// /dev/shm): every cell has its own. The only error: a directory with a non-recursive rule that
 /// cannot be listed, because what is below it could not be hidden.
 Result<MountPlan> plan_mounts(PlanRequest const& request, FileFacts const& facts);
 

@@ -101,6 +101,8 @@ TEST(MountPlan, RulesBecomeMountsInOrder) {
            {"where nothing is written nothing is occupied", request({read("/w")}, {read("/w/a")}), "/w/", "ro        /w\n"},
            {"names sort by components", request({write("/w/a"), write("/w/a-b"), write("/w/a/c")}), "/w/a/c/ /w/a-b/",
             "dir       /w\nrw        /w/a\nrw        /w/a-b\npin       /w/a/c\n"},
+           {"what every cell has of its own", request({read("/proc"), write("/dev"), read("/sys/kernel"), write("/dev/shm/w")}), "/proc/ /dev/shm/w/ /sys/kernel/",
+            "dir       /dev\ndir       /dev/shm\nrw        /dev/shm/w\n"},
            {"the whole machine", request({write("/")}, {write("/usr")}), "/usr/ /w/", "rw        /\nro        /usr\n"},
        }) {
     EXPECT_EQ(plan(example.wanted, example.machine), example.expected) << example.what;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -36,7 +37,10 @@ MountTable parse_mount_table(std::string_view text) {
     uint64_t number = 0;
     if (fields.size() < 7 || std::from_chars(fields[0].data(), fields[0].data() + fields[0].size(), number).ec != std::errc()) continue;
     bool read_only = fields[5] == "ro" || fields[5].starts_with("ro,");
-    table[number] = {unescape(fields[4]), read_only};
+    // After the optional fields comes a dash, then the type.
+    auto dash = std::find(fields.begin() + 6, fields.end(), "-");
+    std::string type = dash != fields.end() && dash + 1 != fields.end() ? std::string(*(dash + 1)) : "";
+    table[number] = {unescape(fields[4]), std::move(type), read_only};
   }
   return table;
 }

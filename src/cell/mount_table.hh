@@ -11,6 +11,7 @@ namespace insomnia::cell {
 
 struct TableEntry {
   std::string path;  ///< where it is mounted, as seen from the root of whoever reads the table
+  std::string type;  ///< of the file system: ext4, proc
   bool read_only = false;
   friend bool operator==(TableEntry const&, TableEntry const&) = default;
 };

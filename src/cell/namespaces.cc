@@ -87,6 +87,7 @@ Result<FirstProcess> start_in_namespaces(NamespaceRequest const& request, std::f
   }
   FirstProcess first{pid, UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)))};
   auto mapped = map_users(pid);
+  if (mapped && request.group != nullptr) mapped = request.group->add(pid);
   if (!mapped || !first.pidfd || ::write(go_write.get(), "g", 1) != 1) {
     ::kill(pid, SIGKILL);
     ::waitpid(pid, nullptr, 0);

@@ -6,11 +6,13 @@
 
 #include "base/error.hh"
 #include "base/unique_fd.hh"
+#include "cell/control_group.hh"
 
 namespace insomnia::cell {
 
 struct NamespaceRequest {
   bool network = true;  ///< false: a network of its own, with loopback (up) and nothing else
+  ControlGroup const* group = nullptr;  ///< that the process is put into before it does anything
 };
 
 /// The first process of new user, mount, pid and ipc namespaces.

@@ -96,6 +96,27 @@ Result<void> try_cell() {
   return {};
 }
 
+std::string cell_remedy(std::string_view os_release, std::string_view reason, bool in_container) {
+  std::string ids;  // " ubuntu debian "
+  for (auto line : text::split(os_release, '\n')) {
+    if (!line.starts_with("ID=") && !line.starts_with("ID_LIKE=")) continue;
+    ids += " " + text::replace_all(std::string(line.substr(line.find('=') + 1)), "\"", "") + " ";
+  }
+  auto is = [&](std::string_view id) { return ids.find(" " + std::string(id) + " ") != std::string::npos; };
+  if (in_container) {
+    return "a container forbids it: start it with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined` "
+           "(docker, podman), or use its own isolation and set `required = false` in [sandbox]";
+  }
+  bool no_namespaces = reason.find("No space left") != std::string_view::npos;
+  if (no_namespaces) return "`sysctl user.max_user_namespaces` is too low: `sudo sysctl -w user.max_user_namespaces=15000`";
+  if (is("ubuntu")) {
+    return "AppArmor forbids it (since 23.10): `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or a profile for the insomnia binary with the rule `userns,`";
+  }
+  if (is("debian") || is("arch")) return "`sudo sysctl -w kernel.unprivileged_userns_clone=1`; with AppArmor, a profile for the insomnia binary with the rule `userns,`";
+  if (is("rhel") || is("centos") || is("fedora")) return "`sudo sysctl -w user.max_user_namespaces=15000`";
+  return "allow user namespaces: see the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns";
+}
+
 int cell_probe_main() {
   auto tried = try_cell();
   if (tried) return 0;

@@ -22,6 +22,9 @@ struct Level {
 /// REQUIRES: one thread.
 Result<void> try_cell();
 
+/// What to do where there is no cell, by what refused it and by the distribution (the text of /etc/os-release). Pure.
+std::string cell_remedy(std::string_view os_release, std::string_view reason, bool in_container);
+
 /// `insomnia cell-probe`: try_cell() with its error on stdout; the exit code is 0 or 1.
 int cell_probe_main();
 

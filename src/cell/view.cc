@@ -57,12 +57,12 @@ Result<void> View::build(MountPlan const& plan) {
   }
   root_ = TRY(open_directory(place_));
   TRY(add_hidden());
+  TRY(add_dev());
+  TRY(add_proc());
   layers_ = ViewLayers(plan.steps);
   for (auto const& step : plan.steps) {
     if (step.path != "/") TRY(mount_step(step));
   }
-  TRY(add_dev());
-  TRY(add_proc());
   TRY(hide());
   TRY(pin(plan.pinned));
   if (!whole_) TRY(set_attributes(root_.get(), kReadOnly, false, place_));

@@ -76,6 +76,7 @@ int run_in_cell(CellOptions const& options, Environment const& environment) {
   if (auto home = environment.get("HOME"); home && *home != "/") {
     if (auto resolved = scope::resolve_path(*home)) request.privates.push_back({*resolved, own->path() + "/home"});
   }
+  for (auto& path : cell::kernel_mounts()) request.masked.push_back(std::move(path));
   for (auto& path : cell::own_paths(Paths::resolve(environment))) request.masked.push_back(std::move(path));
   auto plan = cell::plan_mounts(request, facts);
   if (!plan) return fail_with(plan.error());

@@ -3,13 +3,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/magic.h>
-#include <sched.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -18,6 +16,8 @@
 #include "base/io.hh"
 #include "base/paths.hh"
 #include "base/unique_fd.hh"
+#include "cell/landlock.hh"
+#include "cell/probe.hh"
 #include "cli/doctor.hh"
 #include "cli/live_pods.hh"
 
@@ -26,34 +26,21 @@ namespace {
 
 using Grade = Finding::Grade;
 
-/// Tries it in a child process: settings that forbid it are many (sysctl, AppArmor, seccomp), the outcome is
-/// one.
-int try_user_namespace() {
-  pid_t pid = ::fork();
-  if (pid < 0) return errno;
-  if (pid == 0) ::_exit(::unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 ? 0 : errno);
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+Finding cell_finding() {
+  auto tried = cell::try_cell();
+  int version = cell::landlock_version();
+  if (tried) {
+    std::string beside = version >= cell::kLandlockScopes ? "and Landlock" : "without Landlock's part: with `network = \"full\"` abstract sockets of the machine can be reached";
+    return {"cell", Grade::Good, "the kernel holds commands to their Pod's scope: namespaces, a view of their own, seccomp, " + beside, ""};
   }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : EINVAL;
-}
-
-Finding user_namespaces() {
-  int error = try_user_namespace();
-  if (error == 0) return {"user namespaces", Grade::Good, "allowed", ""};
-  return {"user namespaces", Grade::Warning, std::string("refused: ") + std::strerror(error),
-          "Pods fall back to Landlock; to allow them see sysctl user.max_user_namespaces, "
-          "kernel.unprivileged_userns_clone and "
-          "kernel.apparmor_restrict_unprivileged_userns"};
+  bool in_container = io::exists("/.dockerenv") || io::exists("/run/.containerenv");
+  return {"cell", Grade::Warning, "none: " + tried.error().message,
+          cell::cell_remedy(io::read_file("/etc/os-release", 1 << 16).value_or(""), tried.error().message, in_container)};
 }
 
 Finding landlock() {
-  constexpr long kCreateRuleset = 444;  // the same number on every architecture
-  constexpr unsigned kAskVersion = 1;
-  long abi = ::syscall(kCreateRuleset, nullptr, 0, kAskVersion);
-  if (abi > 0) return {"Landlock", Grade::Good, "ABI " + std::to_string(abi), ""};
-  return {"Landlock", Grade::Warning, std::string("not available: ") + std::strerror(errno),
-          "boot a kernel from 5.13 on with landlock in its lsm= list"};
+  if (int version = cell::landlock_version(); version > 0) return {"Landlock", Grade::Good, "ABI " + std::to_string(version), ""};
+  return {"Landlock", Grade::Warning, "not available", "boot a kernel from 5.13 on with landlock in its lsm= list"};
 }
 
 Finding cgroups() {
@@ -154,7 +141,7 @@ std::vector<Finding> kernel_findings() {
   ::uname(&name);
   return {{"kernel", Grade::Good, std::string(name.sysname) + " " + name.release + " " + name.machine, ""},
           pidfds(),
-          user_namespaces(),
+          cell_finding(),
           landlock(),
           cgroups()};
 }

@@ -271,7 +271,7 @@ TEST(Doctor, LooksAtThisSystemWithoutTouchingIt) {
   }
   std::string const text = findings_text(all, false) + findings_json(all);
   EXPECT_EQ(text.find("sk-very-secret"), std::string::npos) << "names of keys, never values";
-  for (char const* subject : {"kernel", "user namespaces", "Landlock", "libcurl", "SQLite", "runtime",
+  for (char const* subject : {"kernel", "cell", "Landlock", "libcurl", "SQLite", "runtime",
                               "socket path", "ANTHROPIC_API_KEY"}) {
     EXPECT_NE(text.find(subject), std::string::npos) << subject;
   }

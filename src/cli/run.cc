@@ -16,8 +16,8 @@
 #include "cli/signal_mask.hh"
 #include "loop/signals.hh"
 #include "pod/census.hh"
-#include "registry/liveness.hh"
 #include "pod/launch.hh"
+#include "registry/liveness.hh"
 
 namespace insomnia::cli {
 namespace {

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "manifest/manifest.hh"
+#include "scope/scope.hh"
 
 namespace insomnia::manifest {
 namespace {
@@ -27,6 +28,9 @@ Sandbox stricter_sandbox(Sandbox const& a, Sandbox const& b) {
   if (b.network == "none" || !result.network) result.network = b.network;
   if (b.required == true || !result.required) result.required = b.required;
   if (!result.on_lend) result.on_lend = b.on_lend;
+  for (auto limit : {&Sandbox::max_processes, &Sandbox::max_open_files, &Sandbox::max_cpu_secs, &Sandbox::max_file_bytes, &Sandbox::max_memory_bytes}) {
+    result.*limit = stricter(a.*limit, b.*limit);
+  }
   return result;
 }
 
@@ -34,6 +38,13 @@ Sandbox stricter_sandbox(Sandbox const& a, Sandbox const& b) {
 
 Sandbox effective_sandbox(Config const& config, Ceilings const& ceilings) {
   Sandbox own = config.sandbox.value_or(Sandbox{});
+  if (ceilings.depth > 0) {
+    // Below a Pod nobody sees more than that Pod was given.
+    auto allowed = ceilings.sandbox ? ceilings.sandbox->read : std::vector<std::string>{};
+    std::erase_if(own.read, [&](std::string const& path) {
+      return std::none_of(allowed.begin(), allowed.end(), [&](std::string const& above) { return scope::is_below(path, above); });
+    });
+  }
   return ceilings.sandbox ? stricter_sandbox(own, *ceilings.sandbox) : own;
 }
 

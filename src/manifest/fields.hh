@@ -194,6 +194,11 @@ inline constexpr auto kFields<Sandbox> = std::tuple{
     one_of("on_lend", &Sandbox::on_lend, "refuse|kill"),
     field("required", &Sandbox::required),
     text("read", &Sandbox::read),
+    at_least("max_processes", &Sandbox::max_processes, 16),
+    at_least("max_open_files", &Sandbox::max_open_files, 16),
+    at_least("max_cpu_secs", &Sandbox::max_cpu_secs, 1),
+    field("max_file_bytes", &Sandbox::max_file_bytes),
+    at_least("max_memory_bytes", &Sandbox::max_memory_bytes, 16 << 20),
 };
 template <>
 inline constexpr auto kFields<Limits> = std::tuple{

@@ -146,6 +146,7 @@ struct Sandbox {
   std::optional<std::string> on_lend;  ///< refuse, kill
   std::optional<bool> required;        ///< false waives the cell where the kernel has none
   std::vector<std::string> read;       ///< more read-only directories
+  std::optional<uint64_t> max_processes, max_open_files, max_cpu_secs, max_file_bytes, max_memory_bytes;
   friend bool operator==(Sandbox const&, Sandbox const&) = default;
 };
 

@@ -162,11 +162,14 @@ void Brain::all_restored() {
     auto body = prompts_.render("notify_wrapper", {{"message", line}});
     notice({.kind = "notification", .body = body ? *body : line, .message = line}, std::nullopt, "notify", false);
   }
-  RestorePlan plan = std::exchange(plan_, std::nullopt).value_or(RestorePlan{});
+  auto restored = std::exchange(plan_, std::nullopt);
+  RestorePlan plan = restored.value_or(RestorePlan{});
   if (auto recovered = std::exchange(recovered_, nullptr)) recovered();
   if (plan.resume && engine_.status() == wire::PodStatus::Paused && !engine_.busy()) feed(agent::Resume{});
-  if (!plan.is_root) return;
-  has_run_ = true;  // an earlier instance has
+  if (!restored) return;
+  // One that ends when it is settled does so also when it finds nothing to do: nobody has more work for it. (Its parent may have died before it could
+  // deliver the first task.)
+  has_run_ = true;
   core_.loop.post([this, alive = alive_] {
     if (*alive) settled_may_have_changed();
   });

@@ -34,7 +34,6 @@ namespace insomnia::pod {
 struct RestorePlan {
   std::vector<RestorableChild> children;
   bool resume = false;  ///< its own run was interrupted
-  bool is_root = false;  ///< nobody is there to give it work: one that ends when it is settled does so, also when it finds nothing to do
 };
 
 /// What a brain is made of; made by startup.
@@ -113,6 +112,7 @@ class Brain final : public llm::CallHandler {
   // Tools.
   void run_tool(uint64_t id, wire::ToolCall const& call);
   void cancel_tool(uint64_t id);
+  void explain_refusals(tools::Output& output) const;
   void run_brain_tool(uint64_t id, wire::ToolCall const& call);
   std::string permission_refusal(wire::ToolCall const& call) const;
   std::string scope_refusal(wire::ToolCall const& call) const;

@@ -1,5 +1,7 @@
 // The part of the brain that runs tools and minds children and mail.
+#include <algorithm>
 #include <boost/json.hpp>
+#include <iterator>
 
 #include "base/fault_point.hh"
 #include "base/json.hh"
@@ -9,9 +11,12 @@
 #include "pod/brain.hh"
 #include "pod/report_receiver.hh"
 #include "registry/liveness.hh"
+#include "tools/refused_paths.hh"
 
 namespace insomnia::pod {
 namespace {
+
+constexpr char const* kInEveryCell[] = {"/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/opt", "/dev", "/proc", "/sys", "/tmp", "/nix"};
 
 std::string list_names(std::vector<tools::Definition> const& tools) {
   std::string result;
@@ -61,8 +66,27 @@ void Brain::run_tool(uint64_t id, wire::ToolCall const& call) {
     return;
   }
   hands_.call(id, call.name, call.arguments, [this, id, name = call.name](tools::ToolFinished finished) {
+    if (name == "Bash") explain_refusals(finished.output);
     tool_done(id, name, std::move(finished.output), finished.observed);
   });
+}
+
+/// A command knows only that a file system is read-only or a file is missing: which rule that is, who holds the path and what can be done is added.
+void Brain::explain_refusals(tools::Output& output) const {
+  if (greeting_.isolation != cell::isolation_name(cell::Isolation::Cell) || !output.content) return;
+  auto refused = tools::refused_paths(*output.content, core_.state.cwd);
+  std::string notes;
+  auto add = [&](std::string const& path, scope::Permission wanted) {
+    // What is missing there is missing on the machine.
+    bool of_cell = std::any_of(std::begin(kInEveryCell), std::end(kInEveryCell), [&](auto const* directory) { return scope::is_below(path, directory); });
+    if (wanted == scope::Permission::Read && of_cell) return;
+    if (std::string why = core_.authority.refusal(path, wanted); !why.empty()) notes += "\n[" + why + "]";
+  };
+  for (auto const& path : refused.read_only) add(path, scope::Permission::Write);
+  for (auto const& path : refused.missing) add(path, scope::Permission::Read);
+  if (notes.empty()) return;
+  if (output.content->ends_with('\n')) notes.erase(0, 1);
+  *output.content += notes;
 }
 
 std::string Brain::permission_refusal(wire::ToolCall const& call) const {

@@ -8,6 +8,9 @@
 namespace insomnia::pod {
 namespace {
 
+/// Enough for any build, and an end to a fork bomb.
+constexpr uint64_t kProcesses = 4096;
+
 /// `<data_dir>/pods/<name>/cell/<pod_id>`: kept as long as the Pod's session.
 Result<std::string> own_directory(Paths const& paths, PodState const& state) {
   std::string all = paths.pod_dir(state.pod_name) + "/cell";
@@ -46,7 +49,11 @@ Result<CellChoice> choose_cell(cell::Level const& level, Paths const& paths, Pod
                         .privates = {{"/tmp", own + "/tmp"}},
                         .environment = {},
                         .network = sandbox.network != "none",
-                        .limits = {}};
+                        .limits = {.processes = sandbox.max_processes.value_or(kProcesses),
+                                   .open_files = sandbox.max_open_files,
+                                   .cpu_secs = sandbox.max_cpu_secs,
+                                   .file_bytes = sandbox.max_file_bytes,
+                                   .memory_bytes = sandbox.max_memory_bytes}};
   for (auto const& path : sandbox.read) {
     if (auto resolved = scope::resolve_path(path)) start.readable.push_back(*std::move(resolved));
   }

@@ -330,8 +330,7 @@ Result<void> PodProcess::start_brain() {
       .exit_when_settled = state_.exit_when_settled,
       .task_follows = !hand_over_.task.empty() && !hand_over_.restore,
       .restore = hand_over_.restore ? std::optional(RestorePlan{.children = children_to_restore(paths_, state_.pod_id),
-                                                                          .resume = resume_ || session_.state.run_open,
-                                                                          .is_root = !hand_over_.parent})
+                                                                          .resume = resume_ || session_.state.run_open})
                                     : std::nullopt});
   brain_->on_ended([this] { loop_.stop(); });
   TRY(brain_->start());

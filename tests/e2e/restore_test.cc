@@ -7,6 +7,7 @@
 
 #include "base/io.hh"
 #include "e2e.hh"
+#include "testing/fifo.hh"
 
 namespace insomnia::e2e {
 namespace {
@@ -126,6 +127,25 @@ TEST_F(Restore, ChildrenAreChildrenAgainWithExactlyTheirScope) {
   EXPECT_TRUE(ended_with(0, nothing)) << "what was stopped stays so";
   EXPECT_TRUE(has(nothing.err, "nothing to restore"));
   EXPECT_TRUE(home.processes().empty());
+}
+
+TEST_F(Restore, AChildThatNeverGotItsTaskEndsLikeOneThatIsDone) {
+  testing::Fifo fifo(home.file("fault"));
+  home.environment.set("INSOMNIA_FAULT", "boss:spawn.live");
+  home.environment.set("INSOMNIA_FAULT_FIFO", fifo.path());
+  answer_with(server, "PARENT", [this](Conversation const& conversation) {
+    if (!conversation.calls.empty()) return text_reply("I wait.");
+    std::string spawn = spawn_arguments("kid", "CHILD", {"write:" + home.file("left")});
+    spawn.insert(spawn.size() - 1, R"(,"end_when_done":true)");
+    return tool_reply({{"s1", "SpawnPod", spawn}});
+  });
+  run_ = home.start({"run", "PARENT", "--name", "boss"});
+  ASSERT_TRUE(fifo.read_line(kPatienceMs));
+  ::kill(home.pid_of("kid"), SIGKILL);
+  kill_all(SIGKILL);
+  home.environment.unset("INSOMNIA_FAULT");
+  EXPECT_TRUE(has(home.run({"restore", "--all"}).out, "boss  restored"));
+  for (auto left = home.processes(); !left.empty(); left = home.processes()) ASSERT_TRUE(testing::wait_for_death(left.front())) << "it waits for ever";
 }
 
 TEST_F(Restore, ChildOfALivingParentIsRestoredByIt) {
