@@ -1,43 +1,13 @@
 // Scope that is taken from processes that run, and given back: against the kernel.
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
+#include <cstdio>
 
-#include "cell/hands_fixture_test.hh"
-#include "cell/probe.hh"
+#include "cell/cell_fixture_test.hh"
 
 namespace insomnia::cell {
 namespace {
 
-class Lend : public HandsTest {
+class Lend : public CellHands {
  protected:
-  void SetUp() override {
-    // In a process of its own: the probe needs one thread.
-    pid_t pid = ::fork();
-    if (pid == 0) ::_exit(try_cell() ? 0 : 1);
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    if (status != 0) GTEST_SKIP() << "this machine has no cell for this user";
-    for (auto const* name : {"/data/home", "/data/tmp", "/work/lent/deep", "/work/a/b/c", "/work/other"}) ASSERT_TRUE(io::make_directories(root_ + name, 0755));
-    write("lent/file", "old\n");
-    write("a/b/c/file", "old\n");
-    ASSERT_TRUE(io::make_directories(config_.start.spill_dir));
-    config_.start.environment["HOME"] = "/home/somebody";
-    config_.cell = HandsCell{.start = {.own_files = config_.start.spill_dir, .masked = {root_ + "/data"}, .privates = {{"/tmp", root_ + "/data/tmp"}, {"/home/somebody", root_ + "/data/home"}}},
-                             .locks = nullptr,
-                             .kill_on_lend = false};
-    config_.notice = [this](std::string text) { notices_.push_back(std::move(text)); };
-  }
-
-  std::string path(std::string_view name) const { return work() + "/" + std::string(name); }
-  void write(std::string_view name, std::string_view content) const { EXPECT_TRUE(io::replace_file(path(name), content, 0644)); }
-  std::string read(std::string_view name) const { return io::read_file(path(name)).value_or("<no file>"); }
-  /// A script may hold anything but the mark of raw strings; it comes to bash by a file.
-  tools::Output script(std::string const& text) {
-    std::string name = "other/script-" + std::to_string(++scripts_);
-    write(name, text);
-    return bash("bash " + path(name));
-  }
   Result<void> lend(std::string_view name) {
     auto scope = config_.start.scope;
     scope.deny.push_back({path(name), Permission::Write, true});
@@ -64,9 +34,6 @@ class Lend : public HandsTest {
     EXPECT_FALSE(script("echo changed > " + path("lent/file")).is_error) << "nothing is taken when it is refused";
     EXPECT_FALSE(run("Write", R"({"file_path":")" + path("lent/by-tool") + R"(","content":"x"})").is_error);
   }
-
-  std::vector<std::string> notices_;
-  int scripts_ = 0;
 };
 
 TEST_F(Lend, CommandsAndFileToolsLoseALentDirectoryAndGetItBack) {

@@ -1,6 +1,7 @@
 #include "cell/view_layers.hh"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/io.hh"
 #include "scope/scope.hh"
@@ -20,6 +21,14 @@ std::vector<MountStep> steps_below(Map const& map, std::string const& path) {
     else result.push_back(value);
   }
   return result;
+}
+
+template <class Map>
+std::optional<MountStep> step_at(Map const& map, std::string const& path) {
+  auto found = map.find(path);
+  if (found == map.end()) return std::nullopt;
+  if constexpr (requires { found->second.step; }) return found->second.step;
+  else return found->second;
 }
 
 bool shows_the_host(MountStep const& step) {
@@ -71,7 +80,9 @@ Result<ViewChange> ViewLayers::change_to(std::vector<MountStep> const& list) {
     bool is_covered = std::any_of(next.layers_.begin() + static_cast<std::ptrdiff_t>(i) + 1, next.layers_.end(), [&](Layer const& newer) {
       return scope::is_below(newer.path, layer.path) || scope::is_below(layer.path, newer.path);
     });
-    if (is_covered || steps_below(layer.before, layer.path) != steps_below(steps, layer.path)) continue;
+    // What differs deeper below is looked at afterwards.
+    auto wanted = step_at(steps, layer.path);
+    if (is_covered || step_at(layer.before, layer.path) != wanted || step_at(next.shown_, layer.path) == wanted) continue;
     change.uncover.push_back({layer.path, layer.mount});
     next.replace_part(layer.path, layer.before);
     next.layers_.erase(next.layers_.begin() + static_cast<std::ptrdiff_t>(i));
