@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -71,6 +72,25 @@ std::string command_of(int proc, pid_t pid) {
   return text::one_line(text::to_utf8(text::trim(line)), 80);
 }
 
+/// Of a process: without a list when there is but one.
+std::vector<long> threads_of(int proc, std::string const& process) {
+  struct stat info{};
+  // The directory links to ".", ".." and each thread.
+  if (::fstatat(proc, (process + "/task").c_str(), &info, 0) == 0 && info.st_nlink == 3) return {std::strtol(process.c_str(), nullptr, 10)};
+  return numbers_in(proc, process + "/task");
+}
+
+/// PROCMAP_QUERY of Linux 6.11 (include/uapi/linux/fs.h): asks for the next mapping that is shared and of a file, without the text of all.
+struct MapQuery {
+  uint64_t size = sizeof(MapQuery);
+  uint64_t query_flags = 0x08 | 0x10 | 0x20;  // shared; at or after the address; of a file
+  uint64_t query_addr = 0;
+  uint64_t vma_start = 0, vma_end = 0, vma_flags = 0, vma_page_size = 0, vma_offset = 0, inode = 0;
+  uint32_t dev_major = 0, dev_minor = 0, vma_name_size = 0, build_id_size = 0;
+  uint64_t vma_name_addr = 0, build_id_addr = 0;
+};
+constexpr unsigned long kMapQuery = _IOWR('f', 17, MapQuery);
+
 void pause_us(long us) {
   timespec pause{.tv_sec = 0, .tv_nsec = us * 1000};
   ::nanosleep(&pause, nullptr);
@@ -90,7 +110,7 @@ class Search {
   void look_at(pid_t pid) {
     std::string process = std::to_string(pid);
     std::string first;
-    for (long thread : numbers_in(proc_, process + "/task")) {
+    for (long thread : threads_of(proc_, process)) {
       std::string at = process + "/task/" + std::to_string(thread);
       bool own_files = first.empty() || differs(pid, thread, KCMP_FILES);
       bool own_places = first.empty() || differs(pid, thread, KCMP_FS);
@@ -145,12 +165,8 @@ class Search {
   }
 
   void look_at_mappings(pid_t pid, std::string const& process) {
-    std::string maps = read_some(proc_, process + "/maps", 64 << 20);
     bool shared = false;
-    for (auto line : text::split(maps, '\n')) {
-      auto mapped = shared_mapping(line);
-      shared = shared || (mapped && is_inside(without_mark(*mapped)));
-    }
+    for (auto const& path : shared_mappings(process)) shared = shared || is_inside(without_mark(path));
     if (!shared) return;
     // Only this says whether a mapping that is shared may (also later) be written.
     std::string current;
@@ -164,6 +180,28 @@ class Search {
         current.clear();
       }
     }
+  }
+
+  std::vector<std::string> shared_mappings(std::string const& process) const {
+    std::vector<std::string> paths;
+    UniqueFd maps(::openat(proc_, (process + "/maps").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!maps) return paths;
+    char name[4096];
+    MapQuery query;
+    query.vma_name_addr = reinterpret_cast<uint64_t>(&name);
+    for (;;) {
+      query.vma_name_size = sizeof name;
+      if (::ioctl(maps.get(), kMapQuery, &query) != 0) break;
+      paths.emplace_back(name, query.vma_name_size > 0 ? query.vma_name_size - 1 : 0);
+      query.query_addr = query.vma_end;
+    }
+    if (errno == ENOENT) return paths;  // there is no further one
+    paths.clear();
+    std::string text = read_some(proc_, process + "/maps", 64 << 20);
+    for (auto line : text::split(text, '\n')) {
+      if (auto mapped = shared_mapping(line)) paths.push_back(*std::move(mapped));
+    }
+    return paths;
   }
 
   /// The path of a line of maps (proc_pid_maps(5)) that tells of a shared mapping of a file.
@@ -219,25 +257,26 @@ Result<Freeze> Freeze::begin(int proc, long limit_ms) {
     }
     // One call for all: none forks away meanwhile.
     if (::kill(-1, SIGSTOP) != 0 && errno != ESRCH) return fail_errno("stop the processes of the cell", errno);
-    std::string moving;
+    for (long pid : numbers_in(proc, ".")) {
+      if (pid != self) freeze.processes_.push_back(static_cast<pid_t>(pid));
+    }
+    std::vector<pid_t> moving = freeze.processes_;
     // A process in the middle of a vfork stands still only when its child goes on: after a while all go on and are stopped again.
     for (int look = 0; look < 200; ++look) {
-      moving.clear();
-      freeze.processes_.clear();
-      for (long pid : numbers_in(proc, ".")) {
-        if (pid == self) continue;
-        freeze.processes_.push_back(static_cast<pid_t>(pid));
-        for (long thread : numbers_in(proc, std::to_string(pid) + "/task")) {
-          if (!stands_still(state_in(proc, std::to_string(pid) + "/task/" + std::to_string(thread)))) moving = std::to_string(pid);
-        }
-      }
+      std::erase_if(moving, [&](pid_t pid) {
+        std::string process = std::to_string(pid);
+        auto threads = threads_of(proc, process);
+        return std::all_of(threads.begin(), threads.end(), [&](long thread) {
+          return stands_still(state_in(proc, threads.size() == 1 ? process : process + "/task/" + std::to_string(thread)));
+        });
+      });
       if (moving.empty()) return freeze;
       pause_us(look < 20 ? 20 : 200);
     }
-    pid_t stuck = static_cast<pid_t>(std::strtol(moving.c_str(), nullptr, 10));
+    pid_t stuck = moving.front();
     std::string command = command_of(proc, stuck);
     if (clock.steady_ms() >= deadline) {
-      return fail(Code::Conflict, "process " + moving + " (" + command + ") could not be stopped within " + std::to_string(limit_ms) + " ms");
+      return fail(Code::Conflict, "process " + std::to_string(stuck) + " (" + command + ") could not be stopped within " + std::to_string(limit_ms) + " ms");
     }
   }
 }

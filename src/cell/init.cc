@@ -210,7 +210,9 @@ class Init {
         log::warn("cell: not understood: " + (command ? std::string("a second start") : command.error().message));
         return false;
       }
-      send(change_scope(*change));
+      // The answer first: those who go on would only be in its way.
+      std::optional<Freeze> frozen;
+      send(change_scope(*change, frozen));
     }
   }
 
@@ -251,23 +253,28 @@ class Init {
     return taken;
   }
 
-  CellEvent change_scope(ChangeScope const& change) {
+  /// `frozen`: who stands still until the caller lets go.
+  CellEvent change_scope(ChangeScope const& change, std::optional<Freeze>& frozen) {
     auto refused = [&](std::string message, std::vector<Holder> holders = {}) { return ScopeRefused{change.id, std::move(message), std::move(holders)}; };
     PlanRequest wanted = request_;
     wanted.scope = scope::Scope::from_resolved(change.scope);
     auto plan = plan_mounts(wanted, facts_);
     if (!plan) return refused(plan.error().message);
     std::vector<Holder> killed;
-    auto frozen = Freeze::begin(view_->proc(), kStopMs);
-    if (!frozen) return refused(frozen.error().message);
-    // What was dropped with what it stood upon is no longer seen: it is put back with the rest.
-    if (auto lost = view_->look_for_lost_mounts(); !lost) return refused(lost.error().message);
-    if (auto taken = taken_by(*plan); !taken.empty()) {
+    auto taken = taken_by(*plan);
+    if (!taken.empty() || !view_->only_uncovers(*plan)) {
+      auto begun = Freeze::begin(view_->proc(), kStopMs);
+      if (!begun) return refused(begun.error().message);
+      frozen.emplace(*std::move(begun));
+      // What was dropped with what it stood upon is no longer seen: it is put back with the rest.
+      if (auto lost = view_->look_for_lost_mounts(); !lost) return refused(lost.error().message);
+    }
+    if (!taken.empty()) {
       auto free = free_of_holders(*frozen, taken, change.kill, killed);
       if (!free) return refused(free.error().message);
       if (!free->empty()) return refused(describe(*free), *free);
     }
-    if (auto changed = show(wanted); !changed) {
+    if (auto changed = show(wanted, *std::move(plan)); !changed) {
       // A view that is not known to show its scope is nobody's: everything ends.
       ::kill(-1, SIGKILL);
       return refused("the view could not be changed, so the cell has ended: " + changed.error().message);
@@ -292,10 +299,9 @@ class Init {
   }
 
   /// Nobody in the cell moves meanwhile, but somebody outside may: a path that was there for the plan can be gone for the mount.
-  Result<void> show(PlanRequest const& request) {
+  Result<void> show(PlanRequest const& request, MountPlan plan) {
     constexpr int kTries = 100;
     for (int attempt = 1;; ++attempt) {
-      MountPlan plan = TRY(plan_mounts(request, facts_));
       for (auto const& path : plan.placeholders) {
         if (io::exists(path)) continue;
         if (io::make_directories(path, 0755)) late_placeholders_.push_back(path);
@@ -309,6 +315,7 @@ class Init {
       if (attempt == kTries) return shown;
       ::poll(nullptr, 0, 1);
       (void)TRY(view_->look_for_lost_mounts());
+      plan = TRY(plan_mounts(request, facts_));
     }
   }
 
@@ -364,7 +371,7 @@ class Init {
     auto frozen = TRY(Freeze::begin(view_->proc(), kStopMs));
     std::vector<MountStep> before = plan_steps_;
     std::erase_if(before, [&](MountStep const& step) { return !view_->shows(step); });
-    TRY(show(request_));
+    TRY(show(request_, TRY(plan_mounts(request_, facts_))));
     std::vector<std::string> closed;
     for (auto const& step : plan_steps_) {
       bool is_closed = step.kind == MountStep::Kind::ReadOnly || step.kind == MountStep::Kind::MaskDirectory || step.kind == MountStep::Kind::MaskFile;

@@ -72,7 +72,7 @@ Result<void> View::build(MountPlan const& plan) {
 
 // ---- Single mounts
 
-/// A mount that is nowhere yet; none when the host has nothing there any more.
+/// A mount that is nowhere yet. An error also when the host has nothing there any more: the plan is out of date.
 Result<UniqueFd> View::mount_for(MountStep const& step) {
   switch (step.kind) {
     case Kind::MaskDirectory: return mask(true);
@@ -86,7 +86,6 @@ Result<UniqueFd> View::mount_for(MountStep const& step) {
   UniqueFd host = TRY(open_directory("/"));
   // A directory of the Pod's own may lie behind links; what a scope names has none.
   auto source = step.kind == Kind::Private ? open_directory(step.source) : open_below(host.get(), step.source, step.source);
-  if (!source && source.error().os_errno == ENOENT && step.kind != Kind::Private) return UniqueFd();
   if (!source) return source;
   UniqueFd copy = TRY(copy_tree(source->get(), ""));
   TRY(set_attributes(copy.get(), step.kind == Kind::ReadOnly ? kReadOnly : kHarmless, true, step.source));
@@ -108,7 +107,6 @@ Result<void> View::mount_step(MountStep const& step) {
     return {};
   }
   UniqueFd mount = TRY(mount_for(step));
-  if (!mount) return {};
   if (auto done = put(mount, step.path, is_directory(mount.get())); !done) {
     // Where this user can't make what is to be hidden, no command can either.
     bool is_mask = step.kind == Kind::MaskDirectory || step.kind == Kind::MaskFile;
@@ -224,7 +222,6 @@ Result<void> View::pin(std::vector<std::string> const& paths) {
   for (auto const& [top, below] : by_mount) {
     MountStep const& step = layers_.shown().find(top)->second.step;
     UniqueFd tree = TRY(mount_for({Kind::ReadOnly, top, step.source}));
-    if (!tree) continue;
     std::string name = "pins/" + std::to_string(pin_trees_++);
     if (::mkdirat(hidden_.get(), name.c_str(), 0700) != 0) return fail_errno("pin what is in " + top, errno);
     TRY(attach(tree.get(), hidden_.get(), name));
@@ -255,7 +252,6 @@ Result<void> View::uncover(Uncover const& uncover) {
 
 Result<void> View::cover(Cover const& cover) {
   UniqueFd mount = TRY(mount_for(cover.steps.front()));
-  if (!mount) return {};
   TRY(put(mount, cover.path, is_directory(mount.get())));
   layers_.set_mount(cover.path, TRY(mount_id(mount.get())));
   for (size_t i = 1; i < cover.steps.size(); ++i) TRY(mount_step(cover.steps[i]));
@@ -276,18 +272,27 @@ Result<void> View::change_to(MountPlan const& plan) {
   return done;
 }
 
+bool View::only_uncovers(MountPlan const& plan) const {
+  auto change = ViewLayers(layers_).change_to(plan.steps);
+  return change && change->cover.empty() && std::includes(pinned_.begin(), pinned_.end(), plan.pinned.begin(), plan.pinned.end(), ByComponents());
+}
+
 Result<bool> View::look_for_lost_mounts() {
-  auto table = TRY(read_mount_table("/proc/self/mountinfo"));
-  std::vector<std::string> lost;
+  std::vector<std::pair<std::string, uint64_t>> lost;
   for (auto const& [path, shown] : layers_.shown()) {
-    if (shown.mount == 0) continue;
-    auto mount = table.find(shown.mount);
-    if (mount != table.end() && mount->second.path == in_view(path)) continue;
-    if (mount != table.end()) (void)::umount2(mount->second.path.c_str(), MNT_DETACH);  // moved with what it stands upon
-    lost.push_back(path);
+    struct statx info{};
+    std::string place = in_view(path);
+    bool there = shown.mount == 0 || (::statx(AT_FDCWD, place.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &info) == 0 && info.stx_mnt_id == shown.mount);
+    if (!there) lost.emplace_back(path, shown.mount);
   }
-  for (auto const& path : lost) layers_.forget(path);
-  return !lost.empty();
+  if (lost.empty()) return false;
+  auto table = TRY(read_mount_table("/proc/self/mountinfo"));
+  for (auto const& [path, number] : lost) {
+    // Moved with what it stands upon.
+    if (auto mount = table.find(number); mount != table.end() && mount->second.path != in_view(path)) (void)::umount2(mount->second.path.c_str(), MNT_DETACH);
+    layers_.forget(path);
+  }
+  return true;
 }
 
 bool View::shows(MountStep const& step) const {

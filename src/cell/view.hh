@@ -24,6 +24,8 @@ class View {
 
   /// Shows another plan. Nobody may look or write meanwhile. An error may leave a part of it; a further try, with a plan made anew, goes on from there.
   Result<void> change_to(MountPlan const& plan);
+  /// Whether change_to() would do no more than take away what covers what is to be seen: nobody has to stand still for that.
+  bool only_uncovers(MountPlan const& plan) const;
   /// Finds out which mounts the kernel has dropped, or moved with what they stand upon, because somebody outside removed or renamed that; forgets
   /// them. Whether there were any: then change_to() puts back what a plan made now wants.
   Result<bool> look_for_lost_mounts();

@@ -27,10 +27,14 @@ void ScopeAuthority::lend(std::string const& child_id, std::string const& child_
   loans_[child_id] = std::move(loan);
 }
 
-std::string ScopeAuthority::refusal(std::string const& path, scope::Permission wanted) const {
+std::string ScopeAuthority::refusal_by_rules(std::string const& path, scope::Permission wanted) const {
+  return refusal(scope::Scope::from_resolved(own_.rules()), path, wanted);
+}
+
+std::string ScopeAuthority::refusal(scope::Scope const& scope, std::string const& path, scope::Permission wanted) const {
   auto resolved = scope::resolve_path(path);
   if (!resolved) return "the path " + path + " is not absolute or can't be resolved; give an absolute path without `..`";
-  auto own = own_.decide_resolved(*resolved);
+  auto own = scope.decide_resolved(*resolved);
   if (!own.permission || *own.permission < wanted) {
     std::string what = wanted == scope::Permission::Write ? "write" : "read";
     std::string may = own.permission ? "you may only read it" : "it is outside this Pod's scope";

@@ -24,13 +24,16 @@ class ScopeAuthority {
   void take_back(std::string const& child_id) { loans_.erase(child_id); }
 
   /// Why `path` cannot be read or written, for the model: which rule, who holds it, what can be done. Empty when it can.
-  std::string refusal(std::string const& path, scope::Permission wanted) const;
+  std::string refusal(std::string const& path, scope::Permission wanted) const { return refusal(own_, path, wanted); }
+  /// The same by the rules alone: the Pod's own files and directories do not count.
+  std::string refusal_by_rules(std::string const& path, scope::Permission wanted) const;
 
  private:
   struct Loan {
     std::string child_name;
     std::vector<scope::ScopeRule> rules;
   };
+  std::string refusal(scope::Scope const& scope, std::string const& path, scope::Permission wanted) const;
   scope::Scope own_;
   std::map<std::string, Loan> loans_;
 };

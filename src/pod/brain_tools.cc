@@ -80,7 +80,7 @@ void Brain::explain_refusals(tools::Output& output) const {
     // What is missing there is missing on the machine.
     bool of_cell = std::any_of(std::begin(kInEveryCell), std::end(kInEveryCell), [&](auto const* directory) { return scope::is_below(path, directory); });
     if (wanted == scope::Permission::Read && of_cell) return;
-    if (std::string why = core_.authority.refusal(path, wanted); !why.empty()) notes += "\n[" + why + "]";
+    if (std::string why = core_.authority.refusal_by_rules(path, wanted); !why.empty()) notes += "\n[" + why + "]";
   };
   for (auto const& path : refused.read_only) add(path, scope::Permission::Write);
   for (auto const& path : refused.missing) add(path, scope::Permission::Read);

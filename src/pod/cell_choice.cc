@@ -2,6 +2,7 @@
 
 #include "base/io.hh"
 #include "base/log.hh"
+#include "base/text.hh"
 #include "cell/host.hh"
 #include "scope/scope.hh"
 
@@ -25,6 +26,29 @@ Result<std::string> own_directory(Paths const& paths, PodState const& state) {
   return own;
 }
 
+/// Of the repository that the directory is in: its git directory, and of a working tree or submodule the file that names it, that directory, and the
+/// one that several share.
+std::vector<std::string> git_directories(std::string const& cwd) {
+  std::string place;
+  for (std::string at = cwd;; at = io::parent_path(at)) {
+    place = at == "/" ? "/.git" : at + "/.git";
+    if (io::exists(place)) break;
+    if (at == "/") return {};
+  }
+  std::vector<std::string> result;
+  auto add = [&](std::string const& path, std::string const& base) {
+    auto real = io::real_path(io::absolute(path, base));
+    if (real) result.push_back(*std::move(real));
+    return real ? result.back() : std::string();
+  };
+  std::string directory = add(place, "/");
+  if (auto link = io::read_file(place, 4096); link && link->starts_with("gitdir: ")) {
+    directory = add(std::string(text::trim(std::string_view(*link).substr(8))), io::parent_path(place));
+  }
+  if (auto common = io::read_file(directory + "/commondir", 4096)) add(std::string(text::trim(*common)), directory);
+  return result;
+}
+
 }  // namespace
 
 Result<CellChoice> choose_cell(cell::Level const& level, Paths const& paths, PodState const& state, manifest::Manifest const& manifest,
@@ -42,6 +66,7 @@ Result<CellChoice> choose_cell(cell::Level const& level, Paths const& paths, Pod
   }
   std::string own = TRY(own_directory(paths, state));
   choice.isolation = cell::Isolation::Cell;
+  choice.own_directories.push_back({"/tmp", scope::Permission::Write, true});
   cell::CellStart start{.scope = {},
                         .own_files = spill_dir,
                         .masked = cell::own_paths(paths),
@@ -54,6 +79,13 @@ Result<CellChoice> choose_cell(cell::Level const& level, Paths const& paths, Pod
                                    .cpu_secs = sandbox.max_cpu_secs,
                                    .file_bytes = sandbox.max_file_bytes,
                                    .memory_bytes = sandbox.max_memory_bytes}};
+  // Who works in a part of a repository sees what git knows of all of it; only who holds the git directory changes it.
+  scope::Scope scope = scope::Scope::from_resolved(state.config.scope);
+  for (auto& directory : git_directories(state.cwd)) {
+    if (scope.is_writable(directory)) continue;
+    if (!scope.is_readable(directory)) start.readable.push_back(std::move(directory));
+    choice.environment["GIT_OPTIONAL_LOCKS"] = "0";  // `git status` does without the lock for its index
+  }
   for (auto const& path : sandbox.read) {
     if (auto resolved = scope::resolve_path(path)) start.readable.push_back(*std::move(resolved));
   }
@@ -64,7 +96,10 @@ Result<CellChoice> choose_cell(cell::Level const& level, Paths const& paths, Pod
   }
   if (auto home = environment.get("HOME"); home && home->starts_with('/')) {
     auto resolved = scope::resolve_path(*home);
-    if (resolved && *resolved != "/") start.privates.push_back({*resolved, own + "/home"});
+    if (resolved && *resolved != "/") {
+      start.privates.push_back({*resolved, own + "/home"});
+      choice.own_directories.push_back({*resolved, scope::Permission::Read, true});
+    }
   }
   choice.cell = cell::HandsCell{.start = std::move(start), .locks = std::move(locks), .kill_on_lend = sandbox.on_lend == "kill"};
   return choice;

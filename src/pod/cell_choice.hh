@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,9 @@ namespace insomnia::pod {
 struct CellChoice {
   cell::Isolation isolation = cell::Isolation::None;
   std::optional<cell::HandsCell> cell;
+  std::map<std::string, std::string> environment;  ///< of commands, besides
+  /// What file tools may do in the Pod's own HOME and /tmp. In HOME they read only: who has a file written there means the user's.
+  std::vector<scope::ScopeRule> own_directories;
   std::string warning;  ///< for people; "" when it is as it should be
 };
 

@@ -225,7 +225,9 @@ Result<void> PodProcess::start_brain() {
   TRY(io::make_directories(spill_dir));
   std::string own_spill_dir = scope::resolve_path(spill_dir).value_or("");
   own = TRY(own.with_added_deny_rules(manifest::memory_denies(manifest.config, state_.workspace_root)));
-  core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own.with_own_files(own_spill_dir), std::move(table), std::move(workers_));
+  auto choice = TRY(choose_cell(cell::level_of_machine(paths_, self.program), paths_, state_, manifest, environment_, own_spill_dir,
+                                [this] { return std::vector<int>{runtime_lock_->fd(), data_lock_->fd()}; }));
+  core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own.with_own_files(own_spill_dir).with_own_directories(choice.own_directories), std::move(table), std::move(workers_));
   // Synced beside what follows; the log thread keeps its order, so the state is on disk before the first message is confirmed.
   core_->persist([this](Result<void> written) {
     if (written) return;
@@ -293,11 +295,10 @@ Result<void> PodProcess::start_brain() {
                           .context_window = model.context_window,
                           .context_tokens = 0,
                           .isolation = ""};
-  auto choice = TRY(choose_cell(cell::level_of_machine(paths_, self.program), paths_, state_, manifest, environment_, own_spill_dir,
-                                [this] { return std::vector<int>{runtime_lock_->fd(), data_lock_->fd()}; }));
   if (!choice.warning.empty()) alerts.emplace_back("cell", choice.warning);
   auto commands_see = command_environment(environment_, state_.pod_name);
   if (choice.cell) commands_see.erase("TMPDIR");  // they have a /tmp of their own
+  for (auto& [name, value] : choice.environment) commands_see[name] = std::move(value);
   bool interrupted = session_.state.last_run_interrupted;
   brain_ = std::make_unique<Brain>(BrainParts{
       .core = *core_,
@@ -322,6 +323,7 @@ Result<void> PodProcess::start_brain() {
                           .environment = std::move(commands_see),
                           .scope = own.rules(),
                           .observed = replay_observed(session_.state.extensions),
+                          .own_directories = choice.own_directories,
                           .read_bytes = manifest.output_limit("Read")},
                 .stderr_path = log_error,
                 .cell = std::move(choice.cell)},

@@ -84,7 +84,15 @@ Decision Scope::decide_resolved(std::string_view resolved_path) const {
     auto permission = shut ? Permission::Read : rule.permission;
     if (!granted || *granted < permission) granted = permission;
   }
-  if (!granted) return {};
+  if (!granted) {
+    bool denied = std::any_of(rules_.deny.begin(), rules_.deny.end(), [&](ScopeRule const& rule) { return matches(rule, resolved_path); });
+    ScopeRule const* nearest = nullptr;
+    for (auto const& own : own_directories_) {
+      if (is_below(resolved_path, own.target) && (nearest == nullptr || own.target.size() > nearest->target.size())) nearest = &own;
+    }
+    if (nearest != nullptr && !denied) return {nearest->permission, std::nullopt, ""};
+    return {};
+  }
   if (granted == Permission::Write) closed.clear();
 
   // The strictest deny decides; of equally strict ones the most specific is named.
@@ -131,6 +139,12 @@ Result<Scope> Scope::with_added_deny_rules(std::vector<ScopeRule> const& extra) 
 Scope Scope::with_own_files(std::string directory) const {
   Scope result = *this;
   result.own_files_ = std::move(directory);
+  return result;
+}
+
+Scope Scope::with_own_directories(std::vector<ScopeRule> directories) const {
+  Scope result = *this;
+  result.own_directories_ = std::move(directories);
   return result;
 }
 

@@ -73,6 +73,9 @@ class Scope {
   /// The same, and what lies below `directory` (canonical) may be read whatever the rules say: files that the Pod itself made outside of what
   /// it was given. No rule: rules() does not have it.
   Scope with_own_files(std::string directory) const;
+  /// The same, and what lies below these targets may be read or written as long as no rule speaks of it: a HOME and a /tmp that no other process
+  /// sees. rules() does not have them.
+  Scope with_own_directories(std::vector<ScopeRule> directories) const;
   Scope with_removed_deny_rules(std::vector<ScopeRule> const& rules) const;
 
   /// "Readable:\n  - /w\nWritable:\n  - /w/src [non-recursive]"; deny rules are not shown; no newline at the
@@ -84,6 +87,7 @@ class Scope {
  private:
   ScopeConfig rules_;
   std::string own_files_;
+  std::vector<ScopeRule> own_directories_;
 };
 
 /// A Scope that one thread changes and many read: load() gives the value of the moment.

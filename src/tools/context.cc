@@ -29,7 +29,7 @@ ToolContext::ToolContext(HandsStart const& start, HandsDescriptors given)
     : cwd(start.cwd),
       environment(start.environment),
       read_bytes(start.read_bytes),
-      gate(scope::Scope::from_resolved(start.scope), scope::resolve_path(start.spill_dir).value_or("")),
+      gate(scope::Scope::from_resolved(start.scope), scope::resolve_path(start.spill_dir).value_or(""), start.own_directories),
       tracker(start.observed),
       directories(std::move(given.directories)),
       spill(start.spill_dir, std::move(given.spill)),

@@ -52,7 +52,8 @@ struct CommandEncoder {
     return {{"command", "start"},           {"cwd", utf8(start.cwd)},
             {"spill_dir", utf8(start.spill_dir)}, {"environment", std::move(environment)},
             {"scope", scope::config_to_json(start.scope)}, {"observed", encode_observed(start.observed)},
-            {"read_bytes", start.read_bytes},     {"marker", utf8(start.marker)}};
+            {"read_bytes", start.read_bytes},     {"marker", utf8(start.marker)},
+            {"own_directories", scope::rules_to_json(start.own_directories)}};
   }
   bj::object operator()(ToolRequest const& request) const {
     return {{"command", "call"}, {"id", request.id}, {"tool", utf8(request.tool)}, {"arguments", utf8(request.arguments)}};
@@ -92,6 +93,7 @@ HandsStart decode_start(json::Reader& reader) {
   start.observed = decode_observed(reader);
   start.read_bytes = reader.uint_or("read_bytes", start.read_bytes);
   start.marker = reader.string_or("marker", "");
+  start.own_directories = scope::rules_from_json(reader, "own_directories");
   return start;
 }
 

@@ -32,6 +32,7 @@ struct HandsStart {
   std::map<std::string, std::string> environment;  ///< the whole environment of commands
   scope::ScopeConfig scope;                        ///< canonical
   std::vector<Observed> observed;                  ///< from the session's past
+  std::vector<scope::ScopeRule> own_directories;   ///< that no other process sees: see Scope::with_own_directories
   uint64_t read_bytes = 65536;                     ///< Read stops before its content is longer than this
   /// Every command has INSOMNIA_CALL=<marker>.<n> in its environment, so that its processes are found again. cell::Hands sets it.
   std::string marker;

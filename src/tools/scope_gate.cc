@@ -11,8 +11,8 @@ bool may_write(scope::Scope const& scope, std::string const& path) {
 
 }  // namespace
 
-ScopeGate::ScopeGate(scope::Scope const& scope, std::string own_files)
-    : own_files_(std::move(own_files)), scope_(std::make_shared<scope::Scope const>(scope.with_own_files(own_files_))) {}
+ScopeGate::ScopeGate(scope::Scope const& scope, std::string own_files, std::vector<scope::ScopeRule> own_directories)
+    : own_files_(std::move(own_files)), own_directories_(std::move(own_directories)), scope_(std::make_shared<scope::Scope const>(with_own(scope))) {}
 
 std::shared_ptr<scope::Scope const> ScopeGate::scope() const {
   std::lock_guard lock(mutex_);
@@ -53,7 +53,7 @@ void ScopeGate::end_write(std::string const& path) {
 void ScopeGate::change(scope::Scope const& scope, std::function<void()> settled) {
   {
     std::lock_guard lock(mutex_);
-    scope_ = std::make_shared<scope::Scope const>(scope.with_own_files(own_files_));
+    scope_ = std::make_shared<scope::Scope const>(with_own(scope));
     Change change{scope_, std::move(settled)};
     if (!is_settled(change)) {
       changes_.push_back(std::move(change));

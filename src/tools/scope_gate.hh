@@ -19,8 +19,8 @@ namespace insomnia::tools {
 /// it refuses have ended. Two writes of the same path exclude each other. Called from any thread.
 class ScopeGate {
  public:
-  /// `own_files`: see Scope::with_own_files; kept over changes.
-  ScopeGate(scope::Scope const& scope, std::string own_files);
+  /// `own_files`, `own_directories`: see Scope::with_own_files and Scope::with_own_directories; kept over changes.
+  ScopeGate(scope::Scope const& scope, std::string own_files, std::vector<scope::ScopeRule> own_directories = {});
 
   std::shared_ptr<scope::Scope const> scope() const;
 
@@ -55,7 +55,9 @@ class ScopeGate {
 
   mutable std::mutex mutex_;
   std::condition_variable path_free_;
+  scope::Scope with_own(scope::Scope const& scope) const { return scope.with_own_files(own_files_).with_own_directories(own_directories_); }
   std::string const own_files_;
+  std::vector<scope::ScopeRule> const own_directories_;
   std::shared_ptr<scope::Scope const> scope_;
   std::set<std::string> writing_;
   std::vector<Change> changes_;
