@@ -52,6 +52,7 @@ Brain::Brain(BrainParts parts)
       report_retry_(core_.loop, [this] { post_report(); }),
       tasks_(std::move(parts.tasks)),
       hands_(core_.loop, with_notices(std::move(parts.hands))),
+      privates_(std::move(parts.privates)),
       greeting_(std::move(parts.greeting)),
       exit_when_settled_(parts.exit_when_settled),
       poke_sender_(core_.loop),

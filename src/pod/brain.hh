@@ -51,6 +51,7 @@ struct BrainParts {
   tools::TaskStore tasks;
   cell::HandsConfig hands;
   cell::Isolation isolation = cell::Isolation::None;
+  std::vector<cell::PrivateDirectory> privates;  ///< of the Pod's own, in its cell
   wire::Greeting greeting;
   bool exit_when_settled = false;
   /// Whoever started this Pod gives it a run at once: mail waits for that, so that the run is not refused because of it.
@@ -116,6 +117,7 @@ class Brain final : public llm::CallHandler {
   void run_brain_tool(uint64_t id, wire::ToolCall const& call);
   std::string permission_refusal(wire::ToolCall const& call) const;
   std::string scope_refusal(wire::ToolCall const& call) const;
+  bool means_the_machine(std::string const& path) const;
   void refuse_naming_holder(uint64_t id, wire::ToolCall const& call, std::string refusal);
   void tool_done(uint64_t id, std::string const& tool, tools::Output output, std::vector<tools::Observed> const& observed = {});
   void spawn_pod(uint64_t id, std::string const& arguments);
@@ -172,6 +174,7 @@ class Brain final : public llm::CallHandler {
   bool report_failed_ = false;
   tools::TaskStore tasks_;
   cell::Hands hands_;
+  std::vector<cell::PrivateDirectory> const privates_;
   wire::Greeting greeting_;
   bool exit_when_settled_;
   std::unique_ptr<loop::Timer> mail_hold_;  ///< while it is there, the first run is still to come and scans wait

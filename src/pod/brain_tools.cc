@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "base/fault_point.hh"
+#include "base/io.hh"
 #include "base/json.hh"
 #include "base/log.hh"
 #include "base/text.hh"
@@ -104,7 +105,28 @@ std::string Brain::scope_refusal(wire::ToolCall const& call) const {
   if (call.name != "Read" && call.name != "Write" && call.name != "Edit") return "";
   std::string text = file_path_of(call);
   if (!text.starts_with('/')) return "";  // the tool says what is wrong with it
-  return core_.authority.refusal(text, call.name == "Read" ? scope::Permission::Read : scope::Permission::Write);
+  auto wanted = call.name == "Read" ? scope::Permission::Read : scope::Permission::Write;
+  return means_the_machine(text) ? core_.authority.refusal_by_rules(text, wanted) : core_.authority.refusal(text, wanted);
+}
+
+/// Whether a path in the Pod's own HOME or /tmp names something of the machine all the same: it lies beside what the scope has there (of a project in
+/// /tmp, say), or the machine has it and the Pod's own does not. Then the rules decide, or a file would be written where nobody looks for it.
+bool Brain::means_the_machine(std::string const& path) const {
+  auto resolved = scope::resolve_path(path);
+  cell::PrivateDirectory const* nearest = nullptr;
+  for (auto const& own : privates_) {
+    bool inside = resolved && cell::is_strictly_below(*resolved, own.path);
+    if (inside && (nearest == nullptr || own.path.size() > nearest->path.size())) nearest = &own;
+  }
+  if (nearest == nullptr) return false;
+  auto const& rules = core_.authority.own().allow_rules();
+  auto leads_to_scope = [&](std::string_view at) { return std::any_of(rules.begin(), rules.end(), [&](auto const& rule) { return scope::is_below(rule.target, at); }); };
+  // Where the path leaves the way to the scope.
+  size_t end = resolved->find('/', nearest->path.size() + 1);
+  while (end != std::string::npos && leads_to_scope(std::string_view(*resolved).substr(0, end))) end = resolved->find('/', end + 1);
+  std::string place = resolved->substr(0, end);
+  if (io::parent_path(place) != nearest->path) return true;
+  return io::exists(place) && !io::exists(nearest->source + place.substr(nearest->path.size()));
 }
 
 void Brain::refuse_naming_holder(uint64_t id, wire::ToolCall const& call, std::string refusal) {

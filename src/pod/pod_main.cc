@@ -299,6 +299,7 @@ Result<void> PodProcess::start_brain() {
   auto commands_see = command_environment(environment_, state_.pod_name);
   if (choice.cell) commands_see.erase("TMPDIR");  // they have a /tmp of their own
   for (auto& [name, value] : choice.environment) commands_see[name] = std::move(value);
+  auto privates = choice.cell ? choice.cell->start.privates : std::vector<cell::PrivateDirectory>{};
   bool interrupted = session_.state.last_run_interrupted;
   brain_ = std::make_unique<Brain>(BrainParts{
       .core = *core_,
@@ -328,6 +329,7 @@ Result<void> PodProcess::start_brain() {
                 .stderr_path = log_error,
                 .cell = std::move(choice.cell)},
       .isolation = choice.isolation,
+      .privates = std::move(privates),
       .greeting = std::move(greeting),
       .exit_when_settled = state_.exit_when_settled,
       .task_follows = !hand_over_.task.empty() && !hand_over_.restore,

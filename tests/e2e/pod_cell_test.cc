@@ -103,6 +103,18 @@ TEST_F(PodCell, HomeAndTmpAreOneForAllToolsAndOutliveTheProcess) {
   EXPECT_TRUE(has(last_conversation(server, "FIRST").result("b2"), "from bash\nx\ntool\n"));
 }
 
+TEST_F(PodCell, AFileBesideTheScopeIsNotWrittenWhereNobodyLooks) {
+  home.write("in/file", "inside\n");
+  answer_task(server, "BESIDE", {tool_reply({bash("b1", "true")}),
+                                 tool_reply({{"w1", "Write", arguments({{"file_path", home.file("beside")}, {"content", "x"}})},
+                                             {"w2", "Write", arguments({{"file_path", home.file("left/new")}, {"content", "x"}})},
+                                             {"r1", "Read", arguments({{"file_path", home.file("left/old.txt")}})}}),
+                                 text_reply("Done.")});
+  ASSERT_TRUE(ended_with(0, home.run({"run", "BESIDE", "--name", "worker"}, home.file("in"))));
+  auto seen = last_conversation(server, "BESIDE");
+  for (auto const* call : {"w1", "w2", "r1"}) EXPECT_TRUE(has(seen.result(call), "it is outside this Pod's scope")) << call;
+}
+
 TEST_F(PodCell, APartOfARepositoryReadsItsHistoryAndCannotCommit) {
   home.write("part/file", "a\n");
   testing::Program git({.program = "/bin/sh", .arguments = {"-c", "git init -q . && git add part && git -c user.name=x -c user.email=x@example.invalid commit -qm first"},
