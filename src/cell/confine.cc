@@ -89,8 +89,12 @@ Result<int> run_confined(ConfinedCommand const& command) {
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("make a pipe", errno);
   UniqueFd report_read(ends[0]), report_write(ends[1]);
   Placeholders placeholders = TRY(Placeholders::make(command.plan.placeholders));
-  auto first = TRY(start_in_namespaces(command.namespaces, [&] {
+  ControlGroup group = ControlGroup::make(command.limits);
+  NamespaceRequest namespaces = command.namespaces;
+  namespaces.group = &group;
+  auto first = TRY(start_in_namespaces(namespaces, [&] {
     placeholders.forget();
+    group.forget();
     return first_process(command, report_write.get());
   }));
   report_write.reset();

@@ -12,6 +12,7 @@
 #include "cell/host.hh"
 #include "cli/exit_code.hh"
 #include "cli/output.hh"
+#include "cli/run_config.hh"
 
 namespace insomnia::cli {
 namespace {
@@ -38,16 +39,16 @@ class OwnDirectory {
   std::string path_;
 };
 
-Result<scope::Scope> scope_of(CellOptions const& options, std::string const& here) {
+Result<scope::Scope> scope_of(CellOptions const& options, scope::ScopeConfig settings, std::string const& here) {
   constexpr std::string_view kDeny = "deny-";
-  scope::ScopeConfig config;
+  if (!options.scope.empty()) settings.allow.clear();
   for (auto const& text : options.scope) {
     bool deny = text.starts_with(kDeny);
     auto rule = TRY(scope::parse_rule(std::string_view(text).substr(deny ? kDeny.size() : 0), here));
-    (deny ? config.deny : config.allow).push_back(std::move(rule));
+    (deny ? settings.deny : settings.allow).push_back(std::move(rule));
   }
-  if (config.allow.empty()) config.allow.push_back({here, scope::Permission::Write, true});
-  return scope::Scope::create(config);
+  if (settings.allow.empty()) settings.allow.push_back({here, scope::Permission::Write, true});
+  return scope::Scope::create(settings);
 }
 
 }  // namespace
@@ -60,7 +61,14 @@ int run_in_cell(CellOptions const& options, Environment const& environment) {
   if (options.command.empty() && !options.explain) return usage("no command; write: insomnia cell [--scope write:DIR]... -- COMMAND");
   auto here = io::current_directory();
   if (!here) return usage(here.error().message);
-  auto scope = scope_of(options, *here);
+  manifest::Config settings;
+  if (!options.manifest.empty() || !options.profile.empty()) {
+    auto loaded = load_settings(options.manifest, options.profile);
+    if (!loaded) return usage(loaded.error().message);
+    settings = *std::move(loaded);
+  }
+  manifest::Sandbox sandbox = settings.sandbox.value_or(manifest::Sandbox{});
+  auto scope = scope_of(options, settings.scope, *here);
   if (!scope) return usage(scope.error().message);
   if (!scope->is_readable(*here)) return usage("the working directory " + *here + " is not in the scope; add --scope read:" + *here + ", or change to a directory in it");
   auto own = OwnDirectory::make();
@@ -76,6 +84,9 @@ int run_in_cell(CellOptions const& options, Environment const& environment) {
   if (auto home = environment.get("HOME"); home && *home != "/") {
     if (auto resolved = scope::resolve_path(*home)) request.privates.push_back({*resolved, own->path() + "/home"});
   }
+  for (auto const& path : sandbox.read) {
+    if (auto resolved = scope::resolve_path(path)) request.also_readable.push_back(*std::move(resolved));
+  }
   for (auto& path : cell::kernel_mounts()) request.masked.push_back(std::move(path));
   for (auto& path : cell::own_paths(Paths::resolve(environment))) request.masked.push_back(std::move(path));
   auto plan = cell::plan_mounts(request, facts);
@@ -85,8 +96,12 @@ int run_in_cell(CellOptions const& options, Environment const& environment) {
                                     .cwd = *here,
                                     .argv = options.command,
                                     .environment = cell::allowed_environment(environment, options.env),
-                                    .namespaces = {.network = options.network != "none"},
-                                    .limits = {}});
+                                    .namespaces = {.network = (options.network.empty() ? sandbox.network.value_or("full") : options.network) != "none", .group = nullptr},
+                                    .limits = {.processes = sandbox.max_processes,
+                                               .open_files = sandbox.max_open_files,
+                                               .cpu_secs = sandbox.max_cpu_secs,
+                                               .file_bytes = sandbox.max_file_bytes,
+                                               .memory_bytes = sandbox.max_memory_bytes}});
   return status ? *status : fail_with(status.error());
 }
 

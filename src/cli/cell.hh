@@ -10,7 +10,8 @@ namespace insomnia::cli {
 /// Options of `insomnia cell`.
 struct CellOptions {
   std::vector<std::string> scope;  ///< read:PATH, write:PATH, deny-read:PATH, deny-write:PATH
-  std::string network = "full";    ///< full, none
+  std::string manifest, profile;   ///< whose scope and sandbox count where the other options say nothing; "": none
+  std::string network;             ///< full, none; "": as the settings say, else full
   std::vector<std::string> env;    ///< names of variables that the command gets besides
   bool explain = false;
   std::vector<std::string> command;

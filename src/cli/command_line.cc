@@ -174,7 +174,9 @@ void Parser::add_cell() {
   sub->add_option("--scope", cell.scope,
                   "read:PATH, write:PATH, deny-read:PATH or deny-write:PATH, repeatable; default: write on this directory")
       ->allow_extra_args(false);
-  sub->add_option("--network", cell.network, "full, or none: loopback of its own only")->check(CLI::IsMember({"full", "none"}));
+  auto* manifest = sub->add_option("--manifest", cell.manifest, "take scope and sandbox from this file, as `run` does");
+  sub->add_option("--profile", cell.profile, "take scope and sandbox from this profile")->excludes(manifest);
+  sub->add_option("--network", cell.network, "full (default), or none: loopback of its own only")->check(CLI::IsMember({"full", "none"}));
   sub->add_option("--env", cell.env, "pass this variable too; repeatable")->allow_extra_args(false);
   sub->add_flag("--explain", cell.explain, "print what would be mounted, and do nothing");
   sub->add_option("COMMAND", cell.command, "the command, after --");

@@ -135,6 +135,11 @@ Result<void> check_run_options(RunOptions const& options) {
   return {};
 }
 
+Result<manifest::Config> load_settings(std::string const& manifest, std::string const& profile) {
+  if (!manifest.empty()) return read_manifest(manifest);
+  return TRY(load_profile(profile)).config;
+}
+
 Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& environment, Paths const& paths,
                                 std::function<bool(std::string const&)> const& name_is_taken) {
   TRY(paths.require_data_dir());

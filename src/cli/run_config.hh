@@ -32,6 +32,9 @@ Result<void> check_run_options(RunOptions const& options);
 Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& environment, Paths const& paths,
                                 std::function<bool(std::string const&)> const& name_is_taken);
 
+/// What a manifest file says, or else a profile ("": the default one); paths in it are resolved. No defaults are filled in.
+Result<manifest::Config> load_settings(std::string const& manifest, std::string const& profile);
+
 /// `base`, `base`-2, `base`-3 …: the first that `usable` accepts. Pure.
 std::string free_name(std::string const& base, std::function<bool(std::string const&)> const& usable);
 

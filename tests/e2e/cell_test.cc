@@ -35,6 +35,18 @@ TEST_P(Cell, ReadRulesAndDeniesHold) {
   EXPECT_EQ(home.read("in/file"), "inside\n");
 }
 
+TEST_P(Cell, TakesScopeAndSandboxFromAManifest) {
+  home.write("in/cell.toml", "[scope]\nallow = [{target = \".\", permission = \"read\"}, {target = \"made\", permission = \"write\"}]\n[sandbox]\nnetwork = \"none\"\nmax_open_files = 64\n");
+  std::filesystem::create_directories(home.file("in/made"));
+  give_to_user();
+  auto ran = in_cell("echo x > made/new && echo x > file; ulimit -Hn; tail -n +3 /proc/net/dev | grep -vc ' lo:'; true", {"--manifest", "cell.toml"});
+  EXPECT_EQ(ran.out, "64\n0\n") << ran.err;
+  EXPECT_EQ(home.read("in/file"), "inside\n");
+  EXPECT_EQ(home.read("in/made/new"), "x\n");
+  EXPECT_TRUE(ended_with(2, in_cell("true", {"--manifest", "missing.toml"})));
+  EXPECT_TRUE(has(in_cell("true", {"--profile", "nobody:has-it"}).err, "profile not found"));
+}
+
 TEST_P(Cell, WithoutNetworkThereIsOnlyItsLoopback) {
   auto ran = in_cell("tail -n +3 /proc/net/dev | grep -vc ' lo:'; cat /proc/net/fib_trie | grep -c 127.0.0.1", {"--network", "none"});
   EXPECT_TRUE(ran.out.starts_with("0\n")) << ran.out << ran.err;
