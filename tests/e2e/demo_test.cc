@@ -42,5 +42,23 @@ TEST_F(Demo, InterruptedOneLeavesNoProcess) {
   EXPECT_TRUE(home.processes().empty());
 }
 
+/// Within a cell no further one can be made: as on a machine that allows none.
+TEST_F(Demo, RunsWithoutACellAndSaysSo) {
+  if (auto probe = home.run({"cell", "--", "true"}); probe.code != 0) GTEST_SKIP() << "no cell can be made here: " << probe.err;
+  auto in_cell = [&](std::vector<std::string> const& command) {
+    std::vector<std::string> words{"cell", "--scope", "write:.", "--scope", "read:" + home.binary, "--env", "INSOMNIA_HOME", "--", "env", "INSOMNIA_HOME=" + home.work() + "/data", home.binary};
+    words.insert(words.end(), command.begin(), command.end());
+    return home.run(words);
+  };
+  auto demo = in_cell({"demo"});
+  EXPECT_TRUE(ended_with(0, demo));
+  EXPECT_TRUE(has(demo.err, "has no cell for commands"));
+  EXPECT_TRUE(has(demo.out, "make test, built anew: passed"));
+  auto refused = in_cell({"run", "x", "--model", "rehearsal/demo"});
+  EXPECT_TRUE(ended_with(1, refused));
+  EXPECT_TRUE(has(refused.err, "this machine has no cell for a Pod's commands"));
+  EXPECT_TRUE(has(refused.err, "required = false"));
+}
+
 }  // namespace
 }  // namespace insomnia::e2e
