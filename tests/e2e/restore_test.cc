@@ -1,3 +1,4 @@
+#include <poll.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 
 #include "base/io.hh"
 #include "e2e.hh"
+#include "pod/store.hh"
 #include "testing/fifo.hh"
 
 namespace insomnia::e2e {
@@ -131,7 +133,7 @@ TEST_F(Restore, ChildrenAreChildrenAgainWithExactlyTheirScope) {
 
 TEST_F(Restore, AChildThatNeverGotItsTaskEndsLikeOneThatIsDone) {
   testing::Fifo fifo(home.file("fault"));
-  home.environment.set("INSOMNIA_FAULT", "boss:spawn.live");
+  home.environment.set("INSOMNIA_FAULT", "kid:start.ready");  // before it takes its task
   home.environment.set("INSOMNIA_FAULT_FIFO", fifo.path());
   answer_with(server, "PARENT", [this](Conversation const& conversation) {
     if (!conversation.calls.empty()) return text_reply("I wait.");
@@ -141,6 +143,12 @@ TEST_F(Restore, AChildThatNeverGotItsTaskEndsLikeOneThatIsDone) {
   });
   run_ = home.start({"run", "PARENT", "--name", "boss"});
   ASSERT_TRUE(fifo.read_line(kPatienceMs));
+  auto is_recorded = [&] {
+    auto state = pod::read_pod_state(home.paths(), "boss");
+    return state && *state && !(*state)->spawned_children.empty() && (*state)->spawned_children.front().state == "live";
+  };
+  for (int64_t ms = 0; !is_recorded() && ms < kPatienceMs; ++ms) ::poll(nullptr, 0, 1);
+  ASSERT_TRUE(is_recorded());
   ::kill(home.pid_of("kid"), SIGKILL);
   kill_all(SIGKILL);
   home.environment.unset("INSOMNIA_FAULT");
