@@ -21,8 +21,6 @@ namespace {
 
 constexpr size_t kLongestError = 4096;
 
-int shell_status(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
-
 /// Does not return. `report`: where a failure before the program's own life is written.
 [[noreturn]] void become(ConfinedCommand const& command, Confinement const& confinement, int report) {
   auto give_up = [&](Error const& error) {

@@ -60,7 +60,7 @@ ControlGroup ControlGroup::make(Limits const& limits) {
     ::rmdir(directory.c_str());
     return false;
   };
-  bool both = try_in(own_group(""), [&](std::string const& directory) {
+  try_in(own_group(""), [&](std::string const& directory) {
     if (limits.processes) group.limits_processes_ = write_value(directory + "/pids.max", std::to_string(*limits.processes));
     if (limits.memory_bytes) {
       group.limits_memory_ = write_value(directory + "/memory.max", std::to_string(*limits.memory_bytes));
@@ -68,7 +68,6 @@ ControlGroup ControlGroup::make(Limits const& limits) {
     }
     return group.limits_processes_ || group.limits_memory_;
   });
-  (void)both;
   if (limits.processes && !group.limits_processes_) {
     group.limits_processes_ = try_in(own_group("pids"), [&](std::string const& directory) { return write_value(directory + "/pids.max", std::to_string(*limits.processes)); });
   }

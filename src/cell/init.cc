@@ -46,8 +46,6 @@ constexpr int64_t kCountMs = 200;
 /// For all processes of the cell to stand still.
 constexpr long kStopMs = 1'000;
 
-int shell_status(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
-
 /// What a plan is made from: what the brain says, and what the machine has.
 PlanRequest plan_request(CellStart const& start, FileFacts const& facts) {
   Environment environment;
@@ -263,24 +261,26 @@ class Init {
     std::vector<Holder> killed;
     auto taken = taken_by(*plan);
     if (!taken.empty() || !view_->only_uncovers(*plan)) {
+      // What was dropped with what it stood upon is put back first, also when the change is then refused.
+      if (auto repaired = repair(); !repaired) return give_up(change.id, repaired.error());
       auto begun = Freeze::begin(view_->proc(), kStopMs);
       if (!begun) return refused(begun.error().message);
       frozen.emplace(*std::move(begun));
-      // What was dropped with what it stood upon is no longer seen: it is put back with the rest.
-      if (auto lost = view_->look_for_lost_mounts(); !lost) return refused(lost.error().message);
     }
     if (!taken.empty()) {
       auto free = free_of_holders(*frozen, taken, change.kill, killed);
       if (!free) return refused(free.error().message);
       if (!free->empty()) return refused(describe(*free), *free);
     }
-    if (auto changed = show(wanted, *std::move(plan)); !changed) {
-      // A view that is not known to show its scope is nobody's: everything ends.
-      ::kill(-1, SIGKILL);
-      return refused("the view could not be changed, so the cell has ended: " + changed.error().message);
-    }
+    if (auto changed = show(wanted, *std::move(plan)); !changed) return give_up(change.id, changed.error());
     request_ = std::move(wanted);
     return ScopeChanged{change.id, std::move(killed)};
+  }
+
+  /// A view that is not known to show its scope is nobody's: everything ends.
+  static CellEvent give_up(uint64_t id, Error const& error) {
+    ::kill(-1, SIGKILL);
+    return ScopeRefused{id, "the view could not be changed, so the cell has ended: " + error.message, {}};
   }
 
   /// Who still holds something. With `kill` they are killed, and those who are there then are looked at again.

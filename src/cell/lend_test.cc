@@ -193,6 +193,16 @@ TEST_F(Lend, AnAncestorThatIsMovedOutsideIsNoticed) {
   EXPECT_TRUE(script("mkdir -p " + path("a/b/c") + "; echo x > " + path("a/b/c/file")).is_error);
 }
 
+TEST_F(Lend, ARefusedLoanLeavesNoHoleWhereSomethingWasReplacedOutside) {
+  start_holder("cd " + path("a/b/c") + "\ntouch " + path("other/there") + "\nexec sleep 1000");
+  ASSERT_TRUE(lend("lent"));
+  auto both = config_.start.scope;
+  both.deny = {{path("lent"), Permission::Write, true}, {path("a/b/c"), Permission::Write, true}};
+  ASSERT_EQ(std::system(("rm -r " + path("lent") + " && mkdir -p " + path("lent")).c_str()), 0);
+  EXPECT_FALSE(set_scope(both));
+  EXPECT_TRUE(script("echo x > " + path("lent/file")).is_error);
+}
+
 TEST_F(Lend, SeveralLoansAreTakenBackInAnyOrder) {
   script("true");
   auto scope = config_.start.scope;

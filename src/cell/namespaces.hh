@@ -26,6 +26,9 @@ struct FirstProcess {
 /// REQUIRES: the caller has one thread. Errors name what the kernel refused, and the way out.
 Result<FirstProcess> start_in_namespaces(NamespaceRequest const& request, std::function<int()> body);
 
+/// A status of waitpid as shells say it: the exit code, or 128 + N after signal N.
+int shell_status(int wait_status);
+
 /// Gives up all capabilities for good, of programs that are executed later too.
 Result<void> drop_capabilities();
 

@@ -48,7 +48,7 @@ Finding cgroups() {
   if (::statfs("/sys/fs/cgroup", &info) == 0 && info.f_type == CGROUP2_SUPER_MAGIC)
     return {"cgroup v2", Grade::Good, "mounted", ""};
   return {"cgroup v2", Grade::Warning, "not mounted at /sys/fs/cgroup",
-          "limits on memory and processes are not available"};
+          "a limit on memory (max_memory_bytes in [sandbox]) then holds only as root with version 1; processes are limited all the same"};
 }
 
 Finding pidfds() {
