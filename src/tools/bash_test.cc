@@ -117,7 +117,8 @@ TEST(Bash, LongOutputIsSpilledAndItsEndShown) {
     return tail;
   }()));
   std::string path = path_after(*output.content, " at ");
-  EXPECT_EQ(text::split(bench.content(path), '\n').size(), 201u);
+  std::string kept = bench.content(path);
+  EXPECT_EQ(text::split(kept, '\n').size(), 201u);
   EXPECT_FALSE(bench.read(path).is_error);
   bench.restart();
   EXPECT_FALSE(io::exists(path)) << "kept outputs go with the tools";
