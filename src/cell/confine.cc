@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/io.hh"
+#include "cell/become_program.hh"
 #include "cell/confinement.hh"
 #include "cell/placeholders.hh"
 #include "cell/view.hh"
@@ -29,21 +30,7 @@ constexpr size_t kLongestError = 4096;
   };
   if (auto entered = enter_view(kViewPlace, command.cwd); !entered) give_up(entered.error());
   if (auto confined = confinement.enter(); !confined) give_up(confined.error());
-  // What whoever started us has forgotten to close leads out.
-  ::close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-  std::vector<std::string> entries = command.environment.lines();
-  std::vector<char*> environment, argv;
-  for (auto& entry : entries) environment.push_back(entry.data());
-  for (auto const& argument : command.argv) argv.push_back(const_cast<char*>(argument.c_str()));
-  environment.push_back(nullptr);
-  argv.push_back(nullptr);
-  // execvpe looks along the PATH of this process.
-  ::setenv("PATH", command.environment.get("PATH").value_or("/usr/local/bin:/usr/bin:/bin").c_str(), 1);
-  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
-  ::execvpe(argv[0], argv.data(), environment.data());
-  int error = errno;
-  std::fprintf(stderr, "insomnia: %s: %s\n", argv[0], error == ENOENT ? "not found in the cell" : std::strerror(error));
-  ::_exit(error == ENOENT ? 127 : 126);
+  become_program(command.argv, command.environment);
 }
 
 Result<pid_t> start(ConfinedCommand const& command, int report) {

@@ -5,14 +5,13 @@
 
 #include "cell/landlock.hh"
 #include "cell/namespaces.hh"
-#include "cell/seccomp_filter.hh"
 
 namespace insomnia::cell {
 
-Result<Confinement> Confinement::prepare(Limits const& limits) {
+Result<Confinement> Confinement::prepare(Limits const& limits, FilterRequest const& filter) {
   Confinement result;
   result.limits_ = limits;
-  result.filter_ = TRY(system_call_filter());
+  result.filter_ = TRY(system_call_filter(filter));
   if (landlock_version() >= kLandlockScopes) result.landlock_ = TRY(make_domain({.keep_signals = true, .keep_abstract_sockets = true}));
   return result;
 }

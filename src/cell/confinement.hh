@@ -7,6 +7,7 @@
 #include "base/error.hh"
 #include "base/unique_fd.hh"
 #include "cell/limits.hh"
+#include "cell/seccomp_filter.hh"
 
 namespace insomnia::cell {
 
@@ -14,8 +15,8 @@ namespace insomnia::cell {
 /// it a Landlock domain that keeps signals and abstract sockets inside.
 class Confinement {
  public:
-  static Result<Confinement> prepare(Limits const& limits);
-  /// Puts all of it in force for the caller and whatever it starts, for good. REQUIRES: one thread, the cell's namespaces entered.
+  static Result<Confinement> prepare(Limits const& limits, FilterRequest const& filter = {});
+  /// Puts all of it in force for the caller and whatever it starts, for good. REQUIRES: one thread, the cell's namespaces entered (if it has any).
   Result<void> enter() const;
 
  private:

@@ -16,6 +16,7 @@
 
 #include "base/log.hh"
 #include "base/uuid.hh"
+#include "cell/exec_protocol.hh"
 #include "cell/line_channel.hh"
 #include "loop/child.hh"
 #include "tools/process_list.hh"
@@ -291,6 +292,23 @@ struct Hands::Impl {
     send(tools::ToolRequest{id, std::move(tool), std::move(arguments)});
   }
 
+  // --- exec
+
+  void exec(std::vector<UniqueFd> descriptors) {
+    if (descriptors.size() != kExecDescriptors) return;
+    auto refuse = [&](std::string const& why) {
+      std::string line = encode_exec_event(ExecRefused{why}) + "\n";
+      (void)!::send(descriptors.front().get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    };
+    if (!config.cell) return refuse("this Pod runs without a cell; what it does, you can do where you are");
+    if (!process) {
+      if (auto started = start(); !started) return refuse(started.error().message);
+    }
+    RunExec command{config.start.cwd, config.start.environment};
+    command.environment["INSOMNIA_CALL"] = config.start.marker + ".exec";
+    process->control->send(encode_cell_command(command), std::move(descriptors));
+  }
+
   // --- the scope
 
   void set_scope(ScopeChange change) {
@@ -408,6 +426,8 @@ void Hands::cancel(uint64_t id) {
 void Hands::set_scope(scope::ScopeConfig scope, std::function<void(Result<void>)> done) {
   impl_->set_scope({.scope = std::move(scope), .done = std::move(done)});
 }
+
+void Hands::exec(std::vector<UniqueFd> descriptors) { impl_->exec(std::move(descriptors)); }
 
 bool Hands::running() const { return impl_->process != nullptr; }
 

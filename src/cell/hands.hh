@@ -47,6 +47,8 @@ class Hands {
   /// did not end in 2 s, or (Conflict, "scope_busy") a process holds something that was to be taken. A cell that does not answer is killed;
   /// then nothing runs, and the new scope is in force.
   void set_scope(scope::ScopeConfig scope, std::function<void(Result<void>)> done);
+  /// A command of `insomnia exec` in the cell, which is made if there is none yet: `descriptors` are those of init_protocol.hh, RunExec. What is wrong is said to the client over its session.
+  void exec(std::vector<UniqueFd> descriptors);
   bool running() const;
   /// All files that the Pod has seen, as HandsStart wants them. Sorted by path.
   std::vector<tools::Observed> observed() const;

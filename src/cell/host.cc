@@ -46,6 +46,21 @@ Result<std::vector<std::string>> HostFacts::subdirectories(std::string const& pa
   return names;
 }
 
+Result<std::vector<std::string>> HostFacts::entries(std::string const& path, size_t limit) const {
+  std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(path.c_str()), &::closedir);
+  if (!stream) return fail_errno("list " + path, errno);
+  std::vector<std::string> names;
+  while (dirent* entry = ::readdir(stream.get())) {
+    std::string name = entry->d_name;
+    if (name == "." || name == ".." || entry->d_type == DT_LNK) continue;
+    if (entry->d_type == DT_UNKNOWN && kind(path + "/" + name) == PathKind::Symlink) continue;
+    if (names.size() == limit) return fail(Code::LimitReached, path + " has more than " + std::to_string(limit) + " entries");
+    names.push_back(std::move(name));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 std::string HostFacts::link_text(std::string const& path) const {
   char text[PATH_MAX];
   ssize_t length = ::readlink(path.c_str(), text, sizeof text);

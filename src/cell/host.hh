@@ -14,6 +14,7 @@ class HostFacts : public FileFacts {
  public:
   PathKind kind(std::string const& path) const override;
   Result<std::vector<std::string>> subdirectories(std::string const& path) const override;
+  Result<std::vector<std::string>> entries(std::string const& path, size_t limit) const override;
   std::string link_text(std::string const& path) const override;
 };
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/mount.h>
@@ -21,23 +22,25 @@
 #include <utility>
 
 #include "base/clock.hh"
+#include "base/descriptor_passing.hh"
 #include "base/io.hh"
 #include "base/log.hh"
 #include "cell/confinement.hh"
 #include "cell/control_group.hh"
+#include "cell/control_socket.hh"
+#include "cell/exec_sessions.hh"
 #include "cell/host.hh"
-#include "cell/init_protocol.hh"
+#include "cell/landlock_init.hh"
 #include "cell/mount_api.hh"
 #include "cell/namespaces.hh"
 #include "cell/placeholders.hh"
+#include "cell/plan_request.hh"
 #include "cell/view.hh"
 #include "tools/hands_protocol.hh"
-#include "wire/line_reader.hh"
 
 namespace insomnia::cell {
 namespace {
 
-constexpr size_t kMaxLine = 64u << 20;
 constexpr int kNoCell = 125;
 /// For the hands to end by themselves when the brain has gone. They need a little more than two seconds at worst.
 constexpr int64_t kLeaveMs = 3'000;
@@ -46,26 +49,10 @@ constexpr int64_t kCountMs = 200;
 /// For all processes of the cell to stand still.
 constexpr long kStopMs = 1'000;
 
-/// What a plan is made from: what the brain says, and what the machine has.
-PlanRequest plan_request(CellStart const& start, FileFacts const& facts) {
-  Environment environment;
-  for (auto const& [name, value] : start.environment) environment.set(name, value);
-  PlanRequest request{.scope = scope::Scope::from_resolved(start.scope),
-                      .own_files = start.own_files,
-                      .system = system_paths(facts),
-                      .also_readable = user_programs(environment, facts),
-                      .masked = start.masked,
-                      .privates = start.privates};
-  request.also_readable.insert(request.also_readable.end(), start.readable.begin(), start.readable.end());
-  for (auto& path : secret_paths(environment, facts)) request.masked.push_back(std::move(path));
-  for (auto& path : kernel_mounts()) request.masked.push_back(std::move(path));
-  return request;
-}
-
 /// The first process of the cell: keeps the host's tree, and the view that all others see.
 class Init {
  public:
-  Init(int control, int locks, PlanRequest request, HostFacts const& facts, Limits const& limits, bool processes_limited)
+  Init(ControlSocket& control, int locks, PlanRequest request, HostFacts const& facts, Limits const& limits, bool processes_limited)
       : control_(control), locks_(locks), request_(std::move(request)), facts_(facts), limits_(limits), processes_limited_(processes_limited) {}
 
   int run(MountPlan const& plan, int hands_socket) {
@@ -74,10 +61,10 @@ class Init {
     auto started = start(plan, hands_socket);
     ::close(hands_socket);
     if (!started) {
-      send(CellBuilt{"the cell could not be made: " + started.error().message});
+      control_.send(CellBuilt{"the cell could not be made: " + started.error().message});
       return kNoCell;
     }
-    send(CellBuilt{std::nullopt});
+    control_.send(CellBuilt{std::nullopt});
     int status = serve();
     ::kill(-1, SIGKILL);
     while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
@@ -93,7 +80,7 @@ class Init {
     tools::HandsDescriptors given;
     if (!request_.own_files.empty()) given.spill = TRY(own_mount(request_.own_files));
     for (auto const& path : plan.written_by_tools) given.directories[path] = TRY(own_mount(path));
-    auto confinement = TRY(Confinement::prepare(limits_));
+    confinement_.emplace(TRY(Confinement::prepare(limits_)));
     // RLIMIT_NPROC (limits.cc) binds all but root.
     processes_limited_ = processes_limited_ || !limits_.processes || ::geteuid() != 0 || limit_processes_of_namespace(*limits_.processes);
 
@@ -105,19 +92,27 @@ class Init {
     mounts_.reset(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
     int ends[2];
     if (!signals_ || !mounts_) return fail_errno("watch the cell", errno);
-    if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("make a pipe", errno);
-    UniqueFd report_read(ends[0]), report_write(ends[1]);
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno("make a socket", errno);
+    UniqueFd ours(ends[0]), theirs(ends[1]);
     hands_ = ::fork();
     if (hands_ < 0) return fail_errno("start the hands", errno);
     if (hands_ == 0) {
-      auto entered = become_hands(confinement);
-      if (!entered) (void)io::write_all(report_write.get(), entered.error().message, "the report");
-      report_write.reset();
+      // Their namespace can be had only from themselves: nobody in the cell may look into them.
+      auto place = become_hands();
+      int descriptor = place ? place->get() : -1;
+      (void)base::send_with_descriptors(theirs.get(), place ? std::string("in") : place.error().message, {&descriptor, place ? 1u : 0u}, MSG_NOSIGNAL);
+      bool entered = place.has_value();
+      if (entered) place->reset();
+      ours.reset();
+      theirs.reset();
       ::_exit(entered ? tools::hands_main(hands_socket, std::move(given)) : kNoCell);
     }
-    report_write.reset();
-    std::string report = TRY(io::read_all(report_read.get(), "the report of the hands"));
-    if (!report.empty()) return fail(Code::Unavailable, report);
+    theirs.reset();
+    char report[4096];
+    std::vector<UniqueFd> places;
+    ssize_t size = base::receive_with_descriptors(ours.get(), report, 0, places);
+    if (places.size() != 1) return fail(Code::Unavailable, size > 0 ? std::string(report, static_cast<size_t>(size)) : "the hands ended at once");
+    place_ = std::move(places.front());
     forbid_further_user_namespaces();
     watch_neighbours();
     return {};
@@ -130,20 +125,31 @@ class Init {
     return mount;
   }
 
-  Result<void> become_hands(Confinement const& confinement) {
+  /// Gives the mount namespace that shows the view.
+  Result<UniqueFd> become_hands() {
     ::setsid();
     ::prctl(PR_SET_NAME, "insomnia-hands", 0, 0, 0);
     TRY(enter_view(kViewPlace, "/"));
+    UniqueFd place(::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
+    if (!place) return fail_errno("open the namespace of the view", errno);
     signals_.reset();
     mounts_.reset();
     view_.reset();
-    ::close(control_);
+    ::close(control_.fd());
     // The Pod's locks: they belong to those who are there until the last one in the cell has ended.
-    for (int i = 1; i <= locks_; ++i) ::close(control_ + i);
+    for (int i = 1; i <= locks_; ++i) ::close(control_.fd() + i);
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    return confinement.enter();
+    TRY(confinement_->enter());
+    return place;
+  }
+
+  /// For a command of `insomnia exec`: where the hands are, so that all in the cell see one view.
+  Result<void> enter_like_hands(std::string const& cwd) const {
+    if (::setns(place_.get(), CLONE_NEWNS) != 0) return fail_errno("enter the cell", errno);
+    if (::chdir(cwd.c_str()) != 0) return fail_errno("enter " + cwd + " in the cell", errno);
+    return confinement_->enter();
   }
 
   // ---- Serving
@@ -151,21 +157,25 @@ class Init {
   /// Until the hands have ended; gives their status.
   int serve() {
     std::optional<int> status;
-    wire::LineReader lines(kMaxLine);
     SystemClock clock;
     std::optional<int64_t> leave_by;
+    // What came together with the start wakes nobody.
+    if (!read_commands()) leave_by = clock.steady_ms() + kLeaveMs;
     while (!status) {
       int64_t left = leave_by ? std::max<int64_t>(0, *leave_by - clock.steady_ms()) : processes_limited_ ? -1 : kCountMs;
-      pollfd polled[] = {{.fd = signals_.get(), .events = POLLIN, .revents = 0},
-                         {.fd = leave_by ? -1 : control_, .events = POLLIN, .revents = 0},
-                         {.fd = mounts_.get(), .events = POLLPRI, .revents = 0},
-                         {.fd = renames_.get(), .events = POLLIN, .revents = 0}};
-      int ready = ::poll(polled, 4, static_cast<int>(left));
+      std::vector<pollfd> polled = {{.fd = signals_.get(), .events = POLLIN, .revents = 0},
+                                    {.fd = leave_by ? -1 : control_.fd(), .events = POLLIN, .revents = 0},
+                                    {.fd = mounts_.get(), .events = POLLPRI, .revents = 0},
+                                    {.fd = renames_.get(), .events = POLLIN, .revents = 0}};
+      size_t own = polled.size();
+      execs_.append_to(polled);
+      int ready = ::poll(polled.data(), polled.size(), static_cast<int>(left));
       if (ready == 0 && leave_by) return 128 + SIGKILL;  // the brain is gone and the hands don't end
       if (!processes_limited_) count_processes();
       if (polled[0].revents != 0) status = reap();
-      if (polled[1].revents != 0 && !read_commands(lines)) leave_by = clock.steady_ms() + kLeaveMs;
+      if (polled[1].revents != 0 && !read_commands()) leave_by = clock.steady_ms() + kLeaveMs;
       if (polled[2].revents != 0 || (polled[3].revents != 0 && take_renames())) mounts_changed();
+      if (std::any_of(polled.begin() + static_cast<std::ptrdiff_t>(own), polled.end(), [](pollfd const& one) { return one.revents != 0; })) execs_.serve();
     }
     return *status;
   }
@@ -177,7 +187,7 @@ class Init {
     for (pid_t pid : frozen->processes()) {
       if (pid != hands_) ::kill(pid, SIGKILL);
     }
-    send(CellNotice{"more than " + std::to_string(*limits_.processes) + " processes ran in the cell; all of them were killed"});
+    control_.send(CellNotice{"more than " + std::to_string(*limits_.processes) + " processes ran in the cell; all of them were killed"});
   }
 
   std::optional<int> reap() {
@@ -188,68 +198,22 @@ class Init {
     int status = 0;
     for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
       if (pid == hands_) result = shell_status(status);
+      else execs_.ended(pid, status);
     }
     return result;
   }
 
-  /// False: nobody is at the other end any more, or does not make sense.
-  bool read_commands(wire::LineReader& lines) {
-    char buffer[65536];
-    ssize_t count = ::recv(control_, buffer, sizeof buffer, MSG_DONTWAIT);
-    if (count < 0 && (errno == EINTR || errno == EAGAIN)) return true;
-    if (count <= 0) return false;
-    lines.feed({buffer, static_cast<size_t>(count)});
-    for (;;) {
-      auto line = lines.next();
-      if (line && !*line) return true;
-      auto command = line ? decode_cell_command(**line) : Result<CellCommand>(std::unexpected(line.error()));
-      auto* change = command ? std::get_if<ChangeScope>(&*command) : nullptr;
-      if (change == nullptr) {
-        log::warn("cell: not understood: " + (command ? std::string("a second start") : command.error().message));
-        return false;
-      }
-      // The answer first: those who go on would only be in its way.
-      std::optional<Freeze> frozen;
-      send(change_scope(*change, frozen));
-    }
-  }
-
-  void send(CellEvent const& event) {
-    std::string line = encode_cell_event(event) + "\n";
-    std::string_view left = line;
-    while (!left.empty()) {
-      ssize_t count = ::send(control_, left.data(), left.size(), MSG_NOSIGNAL);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return;
-      left.remove_prefix(static_cast<size_t>(count));
-    }
+  bool read_commands() {
+    return control_.receive({.change =
+                                 [this](ChangeScope const& change) {
+                                   // The answer first: those who go on would only be in its way.
+                                   std::optional<Freeze> frozen;
+                                   control_.send(change_scope(change, frozen));
+                                 },
+                             .exec = [this](RunExec exec, std::vector<UniqueFd> descriptors) { execs_.add(std::move(exec), std::move(descriptors)); }});
   }
 
   // ---- Changes of the view
-
-  static bool is_writing(MountStep const& step) { return step.kind == MountStep::Kind::ReadWrite || step.kind == MountStep::Kind::Private; }
-
-  /// What can be written now and could not be with the new plan: the topmost paths.
-  std::vector<std::string> taken_by(MountPlan const& plan) const {
-    std::map<std::string, bool, ByComponents> now, then;
-    for (auto const& step : plan_steps_) now[step.path] = is_writing(step);
-    for (auto const& step : plan.steps) then[step.path] = is_writing(step);
-    auto seen = [](auto const& map, std::string at) {
-      for (;; at = io::parent_path(at)) {
-        if (auto found = map.find(at); found != map.end()) return found->second;
-        if (at == "/") return false;
-      }
-    };
-    std::vector<std::string> taken;
-    auto look = [&](std::string const& path) {
-      if (!seen(now, path) || seen(then, path)) return;
-      if (std::none_of(taken.begin(), taken.end(), [&](auto const& above) { return scope::is_below(path, above); })) taken.push_back(path);
-    };
-    for (auto const* map : {&now, &then}) {
-      for (auto const& [path, writes] : *map) look(path);
-    }
-    return taken;
-  }
 
   /// `frozen`: who stands still until the caller lets go.
   CellEvent change_scope(ChangeScope const& change, std::optional<Freeze>& frozen) {
@@ -259,7 +223,7 @@ class Init {
     auto plan = plan_mounts(wanted, facts_);
     if (!plan) return refused(plan.error().message);
     std::vector<Holder> killed;
-    auto taken = taken_by(*plan);
+    auto taken = taken_paths(plan_steps_, plan->steps);
     if (!taken.empty() || !view_->only_uncovers(*plan)) {
       // What was dropped with what it stood upon is put back first, also when the change is then refused.
       if (auto repaired = repair(); !repaired) return give_up(change.id, repaired.error());
@@ -383,40 +347,26 @@ class Init {
     if (!left.empty()) return fail(Code::Conflict, describe(left));
     std::string text = "something outside has replaced a part of what this Pod sees; its view was put right";
     if (!killed.empty()) text += ", and who had it open meanwhile was killed: " + describe(killed);
-    send(CellNotice{text});
+    control_.send(CellNotice{text});
     return {};
   }
 
-  int const control_;
-  int const locks_;  ///< number of descriptors that follow on control_
+  ControlSocket& control_;
+  int const locks_;  ///< number of descriptors that follow on the control socket's
   PlanRequest request_;
   HostFacts const& facts_;
   Limits const limits_;
   bool processes_limited_;  ///< by the kernel
+  std::optional<Confinement> confinement_;
   std::optional<View> view_;
   std::vector<MountStep> plan_steps_;
   UniqueFd signals_, mounts_, renames_;
+  UniqueFd place_;  ///< the mount namespace of the hands
   std::map<int, std::set<std::string>> neighbours_;  ///< names that matter, by the watch of their directory
   pid_t hands_ = -1;
   std::vector<std::string> late_placeholders_;
+  ExecSessions execs_{[this](std::string const& cwd) { return enter_like_hands(cwd); }};
 };
-
-/// The first line of the socket, no byte more.
-Result<CellStart> read_start(int control) {
-  wire::LineReader lines(kMaxLine);
-  char buffer[65536];
-  for (;;) {
-    ssize_t count = ::recv(control, buffer, sizeof buffer, 0);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return fail(Code::Unavailable, "the brain is gone");
-    lines.feed({buffer, static_cast<size_t>(count)});
-    auto line = TRY(lines.next());
-    if (!line) continue;
-    auto command = TRY(decode_cell_command(*line));
-    if (auto* start = std::get_if<CellStart>(&command)) return std::move(*start);
-    return fail(Code::InvalidArgument, "the first command must be start");
-  }
-}
 
 volatile pid_t first_process = 0;
 
@@ -424,8 +374,7 @@ void end_cell(int) {
   if (first_process > 0) ::kill(first_process, SIGKILL);
 }
 
-Result<int> run_cell(int hands, int control, int locks) {
-  CellStart start = TRY(read_start(control));
+Result<int> run_cell(int hands, ControlSocket& control, int locks, CellStart const& start) {
   HostFacts facts;
   PlanRequest request = plan_request(start, facts);
   MountPlan plan = TRY(plan_mounts(request, facts));
@@ -440,7 +389,7 @@ Result<int> run_cell(int hands, int control, int locks) {
   first_process = first.pid;
   ::signal(SIGTERM, &end_cell);
   ::close(hands);
-  ::close(control);
+  ::close(control.fd());
   int status = 0;
   while (::waitpid(first.pid, &status, 0) < 0 && errno == EINTR) {
   }
@@ -452,10 +401,13 @@ Result<int> run_cell(int hands, int control, int locks) {
 int cell_init_main(int hands, int control, int locks) {
   for (int fd = hands; fd <= control + locks; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   ::mallopt(M_ARENA_MAX, 1);
-  auto status = run_cell(hands, control, locks);
+  ControlSocket socket(control);
+  auto status = [&]() -> Result<int> {
+    CellStart start = TRY(socket.read_start());
+    return start.isolation == Isolation::Landlock ? run_landlock_init(hands, socket, locks, start) : run_cell(hands, socket, locks, start);
+  }();
   if (status) return *status;
-  std::string line = encode_cell_event(CellBuilt{status.error().message}) + "\n";
-  (void)::send(control, line.data(), line.size(), MSG_NOSIGNAL);
+  socket.send(CellBuilt{status.error().message});
   return kNoCell;
 }
 

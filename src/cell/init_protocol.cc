@@ -1,10 +1,8 @@
 #include "cell/init_protocol.hh"
 
-#include <boost/json.hpp>
 #include <utility>
 
-#include "base/json.hh"
-#include "base/text.hh"
+#include "base/json_codec.hh"
 #include "scope/rules_json.hh"
 
 namespace insomnia::cell {
@@ -12,11 +10,8 @@ namespace {
 
 namespace bj = boost::json;
 
-bj::array encode_strings(std::vector<std::string> const& list) {
-  bj::array result;
-  for (auto const& text : list) result.push_back(bj::string(text::to_utf8(text)));
-  return result;
-}
+using json::encode_strings;
+using json::finished;
 
 bj::array encode_holders(std::vector<Holder> const& holders) {
   bj::array list;
@@ -26,29 +21,8 @@ bj::array encode_holders(std::vector<Holder> const& holders) {
   return list;
 }
 
-/// Calls `decode` for each object of the list at `key`.
-template <class T, class Decode>
-std::vector<T> decode_list(json::Reader& parent, std::string_view key, Decode decode) {
-  std::vector<T> result;
-  auto const* list = parent.array(key);
-  if (list == nullptr) return result;
-  for (auto const& member : *list) {
-    if (!member.is_object()) {
-      parent.reject(key, "must be a list of objects");
-      return result;
-    }
-    json::Reader reader(member.as_object(), parent.path_of(key));
-    result.push_back(decode(reader));
-    if (auto done = reader.finish(); !done) {
-      parent.take<int>(std::unexpected(done.error()));
-      return result;
-    }
-  }
-  return result;
-}
-
 std::vector<Holder> decode_holders(json::Reader& reader, std::string_view key) {
-  return decode_list<Holder>(reader, key, [](json::Reader& one) {
+  return json::decode_list<Holder>(reader, key, [](json::Reader& one) {
     return Holder{static_cast<pid_t>(one.integer("pid")), one.string("command"), one.string("what"), one.string("path")};
   });
 }
@@ -84,20 +58,22 @@ struct CommandEncoder {
   bj::object operator()(CellStart const& start) const {
     bj::array privates;
     for (auto const& each : start.privates) privates.push_back({{"path", text::to_utf8(each.path)}, {"source", text::to_utf8(each.source)}});
-    bj::object environment;
-    for (auto const& [name, value] : start.environment) environment[text::to_utf8(name)] = text::to_utf8(value);
     return {{"command", "start"},
+            {"isolation", isolation_name(start.isolation)},
             {"scope", scope::config_to_json(start.scope)},
             {"own_files", text::to_utf8(start.own_files)},
             {"masked", encode_strings(start.masked)},
             {"readable", encode_strings(start.readable)},
             {"privates", std::move(privates)},
-            {"environment", std::move(environment)},
+            {"environment", json::encode_string_map(start.environment)},
             {"network", start.network},
             {"limits", encode_limits(start.limits)}};
   }
   bj::object operator()(ChangeScope const& change) const {
     return {{"command", "change_scope"}, {"id", change.id}, {"scope", scope::config_to_json(change.scope)}, {"kill", change.kill}};
+  }
+  bj::object operator()(RunExec const& exec) const {
+    return {{"command", "exec"}, {"cwd", text::to_utf8(exec.cwd)}, {"environment", json::encode_string_map(exec.environment)}};
   }
 };
 
@@ -118,28 +94,19 @@ struct EventEncoder {
 
 CellStart decode_start(json::Reader& reader) {
   CellStart start;
+  if (auto isolation = parse_isolation(reader.string("isolation")); isolation && *isolation != Isolation::None) start.isolation = *isolation;
+  else reader.reject("isolation", "must be \"cell\" or \"landlock\"");
   start.scope = scope::config_from_json(reader, "scope");
   start.own_files = reader.string("own_files");
   start.masked = reader.strings("masked");
   start.readable = reader.strings("readable");
-  start.privates = decode_list<PrivateDirectory>(reader, "privates", [](json::Reader& one) {
+  start.privates = json::decode_list<PrivateDirectory>(reader, "privates", [](json::Reader& one) {
     return PrivateDirectory{one.string("path"), one.string("source")};
   });
-  if (auto const* environment = reader.object("environment")) {
-    for (auto const& member : *environment) {
-      if (member.value().is_string()) start.environment[std::string(member.key())] = std::string(member.value().as_string());
-      else reader.reject("environment", "must be an object of strings");
-    }
-  }
+  start.environment = json::decode_string_map(reader, "environment");
   start.network = reader.boolean_or("network", true);
   start.limits = decode_limits(reader);
   return start;
-}
-
-template <class Variant, class T>
-Result<Variant> finished(json::Reader const& reader, T value) {
-  TRY(reader.finish());
-  return Result<Variant>(std::in_place, std::move(value));
 }
 
 }  // namespace
@@ -155,6 +122,7 @@ Result<CellCommand> decode_cell_command(std::string_view line) {
     ChangeScope change{reader.uint("id"), scope::config_from_json(reader, "scope"), reader.boolean_or("kill", false)};
     return finished<CellCommand>(reader, std::move(change));
   }
+  if (kind == "exec") return finished<CellCommand>(reader, RunExec{reader.string("cwd"), json::decode_string_map(reader, "environment")});
   TRY(reader.finish());
   return fail(Code::InvalidArgument, "unknown command \"" + kind + "\" to the cell");
 }

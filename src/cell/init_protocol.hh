@@ -10,6 +10,7 @@
 
 #include "base/error.hh"
 #include "cell/holders.hh"
+#include "cell/isolation.hh"
 #include "cell/limits.hh"
 #include "cell/mount_plan.hh"
 #include "scope/rule.hh"
@@ -21,11 +22,12 @@ namespace insomnia::cell {
 
 /// First message, once.
 struct CellStart {
+  Isolation isolation = Isolation::Cell;           ///< or Landlock
   scope::ScopeConfig scope;                        ///< effective, canonical
   std::string own_files;                           ///< the Pod's spill directory: read-only in the view, written by the hands
   std::vector<std::string> masked;                 ///< insomnia's own directories
   std::vector<std::string> readable;               ///< sandbox.read
-  std::vector<PrivateDirectory> privates;
+  std::vector<PrivateDirectory> privates;          ///< under Landlock alone commands write at their sources
   std::map<std::string, std::string> environment;  ///< of commands: tells HOME and PATH
   bool network = true;
   Limits limits;
@@ -38,7 +40,14 @@ struct ChangeScope {
   bool kill = false;
   friend bool operator==(ChangeScope const&, ChangeScope const&) = default;
 };
-using CellCommand = std::variant<CellStart, ChangeScope>;
+/// A command of `insomnia exec` (exec_protocol.hh). With the line come four descriptors: the session with its client, and the command's standard input, output and error.
+struct RunExec {
+  std::string cwd;                                 ///< where it runs unless its client says otherwise
+  std::map<std::string, std::string> environment;  ///< of the Pod's commands
+  friend bool operator==(RunExec const&, RunExec const&) = default;
+};
+inline constexpr size_t kExecDescriptors = 4;
+using CellCommand = std::variant<CellStart, ChangeScope, RunExec>;
 
 // Cell to brain.
 

@@ -49,6 +49,15 @@ TEST_F(Lend, CommandsAndFileToolsLoseALentDirectoryAndGetItBack) {
   EXPECT_EQ(read("lent/file"), "third\n");
 }
 
+TEST_F(Lend, WhatIsGivenWhileTheCellIsMadeIsNotLost) {
+  auto whole = config_.start.scope;
+  config_.start.scope.deny.push_back({path("lent"), Permission::Write, true});
+  auto call = start("Bash", R"({"command":"true"})");
+  ASSERT_TRUE(set_scope(whole));
+  EXPECT_FALSE(finish(call).output.is_error) << "the cell was not killed for its silence";
+  EXPECT_FALSE(script("echo mine > " + path("lent/file")).is_error);
+}
+
 TEST_F(Lend, ALentFileIsTakenAloneAndGivenBack) {
   script("true");
   ASSERT_TRUE(lend("lent/file"));

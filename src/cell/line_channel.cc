@@ -3,8 +3,11 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
+
+#include "base/descriptor_passing.hh"
 
 namespace insomnia::cell {
 
@@ -17,8 +20,9 @@ LineChannel::LineChannel(loop::EventLoop& loop, UniqueFd socket, size_t max_line
   });
 }
 
-void LineChannel::send(std::string_view line) {
+void LineChannel::send(std::string_view line, std::vector<UniqueFd> descriptors) {
   if (!socket_) return;
+  if (!descriptors.empty()) attached_.push_back({unsent_.size(), std::move(descriptors)});
   unsent_ += line;
   unsent_ += '\n';
   flush();
@@ -27,9 +31,17 @@ void LineChannel::send(std::string_view line) {
 void LineChannel::flush() {
   while (sent_ < unsent_.size()) {
     std::string_view left = std::string_view(unsent_).substr(sent_);
-    ssize_t count = ::send(socket_.get(), left.data(), left.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    std::vector<int> raw;
+    if (!attached_.empty() && attached_.front().at == sent_) {
+      for (auto const& descriptor : attached_.front().descriptors) raw.push_back(descriptor.get());
+    }
+    // What comes before descriptors is sent without them.
+    auto next = std::find_if(attached_.begin(), attached_.end(), [&](Attached const& one) { return one.at > sent_; });
+    if (next != attached_.end()) left = left.substr(0, next->at - sent_);
+    ssize_t count = base::send_with_descriptors(socket_.get(), left, raw, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) break;  // full, or gone: then reading notices
+    if (!raw.empty()) attached_.pop_front();
     sent_ += static_cast<size_t>(count);
   }
   if (sent_ == unsent_.size()) {

@@ -220,6 +220,33 @@ bool ByComponents::operator()(std::string_view a, std::string_view b) const {
 
 Result<MountPlan> plan_mounts(PlanRequest const& request, FileFacts const& facts) { return Planner(request, facts).run(); }
 
+bool is_writing(MountStep const& step) { return step.kind == Kind::ReadWrite || step.kind == Kind::Private; }
+
+std::vector<std::string> taken_paths(std::vector<MountStep> const& now, std::vector<MountStep> const& then) {
+  using Writes = std::map<std::string, bool, ByComponents>;
+  auto writes_of = [](std::vector<MountStep> const& steps) {
+    Writes writes;
+    for (auto const& step : steps) writes[step.path] = is_writing(step);
+    return writes;
+  };
+  Writes before = writes_of(now), after = writes_of(then);
+  auto writable = [](Writes const& writes, std::string at) {
+    for (;; at = io::parent_path(at)) {
+      if (auto found = writes.find(at); found != writes.end()) return found->second;
+      if (at == "/") return false;
+    }
+  };
+  std::vector<std::string> taken;
+  auto look = [&](std::string const& path) {
+    if (!writable(before, path) || writable(after, path)) return;
+    if (std::none_of(taken.begin(), taken.end(), [&](auto const& above) { return scope::is_below(path, above); })) taken.push_back(path);
+  };
+  for (auto const* writes : {&before, &after}) {
+    for (auto const& [path, is_writable] : *writes) look(path);
+  }
+  return taken;
+}
+
 std::string describe(MountPlan const& plan) {
   static std::map<Kind, std::string_view> const names{{Kind::Directory, "dir"},      {Kind::Symlink, "link"},           {Kind::Private, "private"},
                                                       {Kind::ReadOnly, "ro"},        {Kind::ReadWrite, "rw"},           {Kind::MaskDirectory, "mask-dir"},

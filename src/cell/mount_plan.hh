@@ -22,6 +22,8 @@ class FileFacts {
   virtual PathKind kind(std::string const& path) const = 0;
   /// Names of the directories right below, sorted; links to directories do not count. An error when they cannot be listed.
   virtual Result<std::vector<std::string>> subdirectories(std::string const& path) const = 0;
+  /// Names of all that is right below but symbolic links, sorted. An error when they cannot be listed, or are more than `limit`.
+  virtual Result<std::vector<std::string>> entries(std::string const& path, size_t limit) const = 0;
   /// Of a symbolic link, as it is written.
   virtual std::string link_text(std::string const& path) const = 0;
 };
@@ -83,6 +85,10 @@ struct ByComponents {
 /// /dev/shm): every cell has its own. The only error: a directory with a non-recursive rule that
 /// cannot be listed, because what is below it could not be hidden.
 Result<MountPlan> plan_mounts(PlanRequest const& request, FileFacts const& facts);
+
+/// What can be written with the steps `now` and could not be with `then`: the topmost paths.
+std::vector<std::string> taken_paths(std::vector<MountStep> const& now, std::vector<MountStep> const& then);
+bool is_writing(MountStep const& step);
 
 /// One line per step, for people (`insomnia cell --explain`) and for tests: "rw      /w/src".
 std::string describe(MountPlan const& plan);

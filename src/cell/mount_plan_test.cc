@@ -2,64 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
-#include <set>
-
-#include "base/io.hh"
 #include "base/text.hh"
+#include "cell/machine_test.hh"
 
 namespace insomnia::cell {
 namespace {
-
-/// A machine made of a list: "/w/" is a directory, "/w/f" a file, "/bin -> usr/bin" a link. Directories above are there.
-class Machine : public FileFacts {
- public:
-  explicit Machine(std::string_view list) {
-    for (auto line : text::split(list, ' ')) {
-      if (line.empty()) continue;
-      std::string path(line);
-      if (auto arrow = path.find("->"); arrow != std::string::npos) {
-        links_[path.substr(0, arrow)] = path.substr(arrow + 2);
-        path = path.substr(0, arrow);
-      } else if (path.ends_with('/')) {
-        path.pop_back();
-        directories_.insert(path);
-      } else {
-        files_.insert(path);
-      }
-      for (auto parent = io::parent_path(path); parent != "/"; parent = io::parent_path(parent)) directories_.insert(parent);
-    }
-  }
-  PathKind kind(std::string const& path) const override {
-    if (path == "/" || directories_.contains(path)) return PathKind::Directory;
-    if (links_.contains(path)) return PathKind::Symlink;
-    return files_.contains(path) ? PathKind::File : PathKind::Missing;
-  }
-  Result<std::vector<std::string>> subdirectories(std::string const& path) const override {
-    if (path == unreadable) return fail(Code::PermissionDenied, "list " + path);
-    std::vector<std::string> names;
-    for (auto const& directory : directories_) {
-      if (io::parent_path(directory) == path) names.push_back(directory.substr(path == "/" ? 1 : path.size() + 1));
-    }
-    return names;
-  }
-  std::string link_text(std::string const& path) const override { return links_.at(path); }
-  std::string unreadable;
-
- private:
-  std::set<std::string> directories_, files_;
-  std::map<std::string, std::string> links_;
-};
-
-using scope::Permission;
-using scope::ScopeRule;
-
-ScopeRule write(std::string path, bool recursive = true) { return {std::move(path), Permission::Write, recursive}; }
-ScopeRule read(std::string path, bool recursive = true) { return {std::move(path), Permission::Read, recursive}; }
-
-PlanRequest request(std::vector<ScopeRule> allow, std::vector<ScopeRule> deny = {}) {
-  return {.scope = scope::Scope::from_resolved({std::move(allow), std::move(deny)}), .own_files = "", .system = {}, .also_readable = {}, .masked = {}, .privates = {}};
-}
 
 /// The four directories of settings at each rule's target are in every plan; here they are left out, but for the pins that they cause.
 std::string plan(PlanRequest const& wanted, std::string_view machine) {

@@ -23,12 +23,11 @@
 namespace insomnia::cell {
 namespace {
 
-constexpr char kWayOut[] = "; `insomnia doctor` says what this machine allows";
 
 Result<void> write_map(pid_t pid, char const* name, std::string const& text) {
   std::string path = "/proc/" + std::to_string(pid) + "/" + name;
   UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file || ::write(file.get(), text.data(), text.size()) < 0) return fail_errno("write " + path + kWayOut, errno);
+  if (!file || ::write(file.get(), text.data(), text.size()) < 0) return fail_errno("write " + path, errno);
   return {};
 }
 
@@ -70,7 +69,7 @@ Result<FirstProcess> start_in_namespaces(NamespaceRequest const& request, std::f
   std::fflush(nullptr);
   // A fork that begins in new namespaces; there is one thread, so nothing of libc is left in the middle of something.
   pid_t pid = static_cast<pid_t>(::syscall(SYS_clone, flags, nullptr, nullptr, nullptr, nullptr));
-  if (pid < 0) return fail_errno(std::string("make namespaces") + kWayOut, errno);
+  if (pid < 0) return fail_errno("make namespaces", errno);
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     go_write.reset();
@@ -102,7 +101,10 @@ int shell_status(int wait_status) { return WIFSIGNALED(wait_status) ? 128 + WTER
 Result<void> drop_capabilities() {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("set no_new_privs", errno);
   for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
-    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return fail_errno("drop a capability", errno);
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
+    // Outside of a namespace of our own; then no_new_privs alone keeps programs from getting any.
+    if (errno == EPERM) break;
+    return fail_errno("drop a capability", errno);
   }
   ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};

@@ -55,15 +55,6 @@ Result<void> ask(std::string const& program) {
 
 }  // namespace
 
-std::string_view isolation_name(Isolation isolation) {
-  switch (isolation) {
-    case Isolation::None: return "none";
-    case Isolation::Landlock: return "landlock";
-    case Isolation::Cell: return "cell";
-  }
-  panic("unknown isolation");
-}
-
 Result<void> try_cell() {
   HostFacts facts;
   MountPlan plan = TRY(plan_mounts({.scope = scope::Scope::from_resolved({{{"/usr", scope::Permission::Read, true}}, {}}),
@@ -131,7 +122,7 @@ Level level_of_machine(Paths const& paths, std::string const& program) {
     auto lines = text::split(*known, '\n');
     if (lines.size() >= 3 && lines[0] == here) {
       Level level{lines[1] == "cell" ? Isolation::Cell : Isolation::None, std::string(lines[2])};
-      if (level.isolation == Isolation::None && landlock_version() > 0) level.isolation = Isolation::Landlock;
+      if (level.isolation == Isolation::None && landlock_version() >= kLandlockFiles) level.isolation = Isolation::Landlock;
       return level;
     }
   }
@@ -141,7 +132,7 @@ Level level_of_machine(Paths const& paths, std::string const& program) {
   else level.reason = text::one_line(asked.error().message, 400);
   // When it can't be kept it is asked again.
   (void)io::replace_file(file, here + "\n" + std::string(isolation_name(level.isolation)) + "\n" + level.reason + "\n");
-  if (level.isolation == Isolation::None && landlock_version() > 0) level.isolation = Isolation::Landlock;
+  if (level.isolation == Isolation::None && landlock_version() >= kLandlockFiles) level.isolation = Isolation::Landlock;
   return level;
 }
 

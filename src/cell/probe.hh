@@ -5,12 +5,9 @@
 
 #include "base/error.hh"
 #include "base/paths.hh"
+#include "cell/isolation.hh"
 
 namespace insomnia::cell {
-
-/// How strongly the kernel holds what the hands do.
-enum class Isolation { None, Landlock, Cell };
-std::string_view isolation_name(Isolation isolation);
 
 /// What this machine offers, and why not more.
 struct Level {

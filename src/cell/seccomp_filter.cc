@@ -43,7 +43,7 @@ class Builder {
  public:
   Builder() : context_(::seccomp_init(SCMP_ACT_ALLOW), &::seccomp_release) {}
 
-  Result<std::vector<sock_filter>> run() {
+  Result<std::vector<sock_filter>> run(FilterRequest const& request) {
     if (!context_) return fail(Code::Internal, "seccomp: no filter could be made");
     ::seccomp_attr_set(context_.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
     ::seccomp_attr_set(context_.get(), SCMP_FLTATR_CTL_NNP, 0);
@@ -58,7 +58,10 @@ class Builder {
     // Typing into the terminal of whoever started us; the kernel looks at the low half only.
     for (uint64_t request : {uint64_t{TIOCSTI}, uint64_t{TIOCLINUX}}) refuse("ioctl", EPERM, SCMP_A1(SCMP_CMP_MASKED_EQ, kLow, request));
     // Sockets: of Unix, of the Internet, and to ask for routes. Not of virtual machines, of the kernel's own, or of packets.
-    refuse_but("socket", {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK});
+    std::vector<int> families;
+    if (request.unix_sockets) families.push_back(AF_UNIX);
+    if (request.network) families.insert(families.end(), {AF_INET, AF_INET6, AF_NETLINK});
+    refuse_but("socket", families);
     if (error_ != 0) return fail(Code::Internal, "seccomp: the filter can't be built: " + failed_);
     return exported();
   }
@@ -76,7 +79,7 @@ class Builder {
   }
 
   /// Of the families up to 63 those that are not listed, and all above.
-  void refuse_but(char const* name, std::initializer_list<int> allowed) {
+  void refuse_but(char const* name, std::vector<int> const& allowed) {
     constexpr int kFamilies = 64;
     for (int family = 0; family < kFamilies; ++family) {
       bool fine = false;
@@ -104,7 +107,7 @@ class Builder {
 
 }  // namespace
 
-Result<std::vector<sock_filter>> system_call_filter() { return Builder().run(); }
+Result<std::vector<sock_filter>> system_call_filter(FilterRequest const& request) { return Builder().run(request); }
 
 Result<void> install_filter(std::vector<sock_filter> const& filter) {
   sock_fprog program{.len = static_cast<unsigned short>(filter.size()), .filter = const_cast<sock_filter*>(filter.data())};

@@ -117,6 +117,15 @@ TEST_F(Filter, SocketsOfFourFamiliesAreAllowed) {
   EXPECT_EQ(answer(SYS_socketpair, {AF_UNIX, SOCK_STREAM}), SECCOMP_RET_ALLOW);
 }
 
+TEST_F(Filter, WhereThereIsNoViewSocketsThatLeadOutAreRefusedToo) {
+  filter_ = *system_call_filter({.unix_sockets = false, .network = true});
+  EXPECT_EQ(answer(SYS_socket, {AF_UNIX, SOCK_STREAM}), refused(EPERM));
+  EXPECT_EQ(answer(SYS_socket, {AF_INET6, SOCK_STREAM}), SECCOMP_RET_ALLOW);
+  EXPECT_EQ(answer(SYS_socketpair, {AF_UNIX, SOCK_STREAM}), SECCOMP_RET_ALLOW);
+  filter_ = *system_call_filter({.unix_sockets = false, .network = false});
+  for (uint64_t family = 0; family < 200; ++family) EXPECT_EQ(answer(SYS_socket, {family, SOCK_STREAM}), refused(EPERM)) << family;
+}
+
 TEST_F(Filter, CallsOfAnotherArchitectureDoNotExist) {
   EXPECT_EQ(answer(SYS_read, {}, AUDIT_ARCH_I386), refused(ENOSYS));
 #if defined(__x86_64__)

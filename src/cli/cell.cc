@@ -10,6 +10,11 @@
 #include "base/paths.hh"
 #include "cell/confine.hh"
 #include "cell/host.hh"
+#include "cell/landlock.hh"
+#include "cell/landlock_init.hh"
+#include "cell/landlock_plan.hh"
+#include "cell/plan_request.hh"
+#include "cell/probe.hh"
 #include "cli/exit_code.hh"
 #include "cli/output.hh"
 #include "cli/run_config.hh"
@@ -51,6 +56,18 @@ Result<scope::Scope> scope_of(CellOptions const& options, scope::ScopeConfig set
   return scope::Scope::create(settings);
 }
 
+/// What is asked for, else the strongest that there is.
+Result<cell::Level> level_for(CellOptions const& options, Environment const& environment) {
+  if (options.isolation == cell::isolation_name(cell::Isolation::Cell)) return cell::Level{cell::Isolation::Cell, ""};
+  if (!options.isolation.empty()) {
+    if (cell::landlock_version() < cell::kLandlockFiles) return fail(Code::Unavailable, "this kernel has no Landlock that is strong enough (Linux 6.2)");
+    return cell::Level{cell::Isolation::Landlock, ""};
+  }
+  auto level = cell::level_of_machine(Paths::resolve(environment), "/proc/self/exe");
+  if (level.isolation == cell::Isolation::None) return fail(Code::Unavailable, "the cell could not be made: " + level.reason + "; `insomnia doctor` says how to allow it");
+  return level;
+}
+
 }  // namespace
 
 int run_in_cell(CellOptions const& options, Environment const& environment) {
@@ -74,34 +91,57 @@ int run_in_cell(CellOptions const& options, Environment const& environment) {
   auto own = OwnDirectory::make();
   if (!own) return fail_with(own.error());
 
-  cell::HostFacts facts;
-  cell::PlanRequest request{.scope = *scope,
-                            .own_files = "",
-                            .system = cell::system_paths(facts),
-                            .also_readable = cell::user_programs(environment, facts),
-                            .masked = cell::secret_paths(environment, facts),
-                            .privates = {{"/tmp", own->path() + "/tmp"}}};
+  auto level = level_for(options, environment);
+  if (!level) return fail_with(level.error());
+
+  cell::CellStart start{.isolation = level->isolation,
+                        .scope = scope->rules(),
+                        .own_files = "",
+                        .masked = cell::own_paths(Paths::resolve(environment)),
+                        .readable = {},
+                        .privates = {{"/tmp", own->path() + "/tmp"}},
+                        .environment = {},
+                        .network = (options.network.empty() ? sandbox.network.value_or("full") : options.network) != "none",
+                        .limits = {.processes = sandbox.max_processes,
+                                   .open_files = sandbox.max_open_files,
+                                   .cpu_secs = sandbox.max_cpu_secs,
+                                   .file_bytes = sandbox.max_file_bytes,
+                                   .memory_bytes = sandbox.max_memory_bytes}};
+  for (auto const* name : {"HOME", "PATH"}) {
+    if (auto value = environment.get(name)) start.environment[name] = *value;
+  }
   if (auto home = environment.get("HOME"); home && *home != "/") {
-    if (auto resolved = scope::resolve_path(*home)) request.privates.push_back({*resolved, own->path() + "/home"});
+    if (auto resolved = scope::resolve_path(*home)) start.privates.push_back({*resolved, own->path() + "/home"});
   }
   for (auto const& path : sandbox.read) {
-    if (auto resolved = scope::resolve_path(path)) request.also_readable.push_back(*std::move(resolved));
+    if (auto resolved = scope::resolve_path(path)) start.readable.push_back(*std::move(resolved));
   }
-  for (auto& path : cell::kernel_mounts()) request.masked.push_back(std::move(path));
-  for (auto& path : cell::own_paths(Paths::resolve(environment))) request.masked.push_back(std::move(path));
+  cell::HostFacts facts;
+  cell::PlanRequest request = cell::plan_request(start, facts);
   auto plan = cell::plan_mounts(request, facts);
   if (!plan) return fail_with(plan.error());
-  if (options.explain) return print(cell::describe(*plan));
-  auto status = cell::run_confined({.plan = *std::move(plan),
-                                    .cwd = *here,
-                                    .argv = options.command,
-                                    .environment = cell::allowed_environment(environment, options.env),
-                                    .namespaces = {.network = (options.network.empty() ? sandbox.network.value_or("full") : options.network) != "none", .group = nullptr},
-                                    .limits = {.processes = sandbox.max_processes,
-                                               .open_files = sandbox.max_open_files,
-                                               .cpu_secs = sandbox.max_cpu_secs,
-                                               .file_bytes = sandbox.max_file_bytes,
-                                               .memory_bytes = sandbox.max_memory_bytes}});
+  bool landlock = level->isolation == cell::Isolation::Landlock;
+  if (options.explain) return print(landlock ? cell::describe(cell::plan_landlock(*plan, request.scope, facts)) : cell::describe(*plan));
+  Environment variables = cell::allowed_environment(environment, options.env);
+  if (!landlock) {
+    auto status = cell::run_confined({.plan = *std::move(plan),
+                                      .cwd = *here,
+                                      .argv = options.command,
+                                      .environment = std::move(variables),
+                                      .namespaces = {.network = start.network, .group = nullptr},
+                                      .limits = start.limits});
+    return status ? *status : fail_with(status.error());
+  }
+  if (!level->reason.empty()) print_note("no cell can be made here (" + level->reason + "), so Landlock alone holds the command; `insomnia doctor` says how to allow it");
+  variables.set("TMPDIR", own->path() + "/tmp");
+  variables.set("HOME", own->path() + "/home");
+  auto status = cell::run_under_landlock({.plan = std::move(request),
+                                          .own_directories = {own->path() + "/tmp", own->path() + "/home"},
+                                          .cwd = *here,
+                                          .argv = options.command,
+                                          .environment = std::move(variables),
+                                          .network = start.network,
+                                          .limits = start.limits});
   return status ? *status : fail_with(status.error());
 }
 

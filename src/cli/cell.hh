@@ -12,6 +12,7 @@ struct CellOptions {
   std::vector<std::string> scope;  ///< read:PATH, write:PATH, deny-read:PATH, deny-write:PATH
   std::string manifest, profile;   ///< whose scope and sandbox count where the other options say nothing; "": none
   std::string network;             ///< full, none; "": as the settings say, else full
+  std::string isolation;           ///< cell, landlock; "": the strongest that this machine has
   std::vector<std::string> env;    ///< names of variables that the command gets besides
   bool explain = false;
   std::vector<std::string> command;

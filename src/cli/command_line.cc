@@ -31,6 +31,7 @@ struct Parser {
   VersionOptions version;
   DemoOptions demo;
   CellOptions cell;
+  ExecOptions exec;
   std::string help_topic;
   bool version_flag = false;
 
@@ -177,9 +178,20 @@ void Parser::add_cell() {
   auto* manifest = sub->add_option("--manifest", cell.manifest, "take scope and sandbox from this file, as `run` does");
   sub->add_option("--profile", cell.profile, "take scope and sandbox from this profile")->excludes(manifest);
   sub->add_option("--network", cell.network, "full (default), or none: loopback of its own only")->check(CLI::IsMember({"full", "none"}));
+  sub->add_option("--isolation", cell.isolation, "cell, or landlock: what machines without namespaces have; default: the strongest there is")->check(CLI::IsMember({"cell", "landlock"}));
   sub->add_option("--env", cell.env, "pass this variable too; repeatable")->allow_extra_args(false);
   sub->add_flag("--explain", cell.explain, "print what would be mounted, and do nothing");
   sub->add_option("COMMAND", cell.command, "the command, after --");
+
+  sub = command("exec", "Run a command in the cell of a running Pod",
+                "  insomnia exec site -- git status\n"
+                "  insomnia exec site -- bash\n"
+                "\n"
+                "The command sees what the Pod's own commands see, and ends with the Pod at the latest.\n");
+  sub->add_option("NAME", exec.name, "the Pod")->required();
+  sub->add_option("--cwd", exec.cwd, "where to run it; default: where the Pod works");
+  sub->add_option("--env", exec.env, "pass this variable too; repeatable")->allow_extra_args(false);
+  sub->add_option("COMMAND", exec.command, "the command, after --");
 }
 
 void Parser::add_rest() {
@@ -219,6 +231,7 @@ Command Parser::command_of(std::string const& name) const {
   if (name == "ps") return ps;
   if (name == "scope") return scope;
   if (name == "cell") return cell;
+  if (name == "exec") return exec;
   if (name == "attach") return attach;
   if (name == "send") return send;
   if (name == "read") return read;

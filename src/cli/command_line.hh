@@ -9,6 +9,7 @@
 #include "cli/cell.hh"
 #include "cli/demo.hh"
 #include "cli/doctor.hh"
+#include "cli/exec.hh"
 #include "cli/logs.hh"
 #include "cli/ps.hh"
 #include "cli/read.hh"
@@ -22,7 +23,7 @@
 namespace insomnia::cli {
 
 using Command = std::variant<RunOptions, PsOptions, ScopeOptions, AttachOptions, SendOptions, ReadOptions, StopOptions, RestoreOptions,
-                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions>;
+                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions, ExecOptions>;
 
 /// What the words after `insomnia` mean: a command, or a text to show and an exit code.
 struct ParsedCommandLine {

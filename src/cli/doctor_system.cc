@@ -34,7 +34,8 @@ Finding cell_finding() {
     return {"cell", Grade::Good, "the kernel holds commands to their Pod's scope: namespaces, a view of their own, seccomp, " + beside, ""};
   }
   bool in_container = io::exists("/.dockerenv") || io::exists("/run/.containerenv");
-  return {"cell", Grade::Warning, "none: " + tried.error().message,
+  std::string instead = version >= cell::kLandlockFiles ? "none, so Landlock alone holds commands, which allows them less: " : "none, so no Pod starts unless its manifest waives that: ";
+  return {"cell", Grade::Warning, instead + tried.error().message,
           cell::cell_remedy(io::read_file("/etc/os-release", 1 << 16).value_or(""), tried.error().message, in_container)};
 }
 

@@ -84,13 +84,14 @@ Result<registry::Allocation> find_live_pod(Paths const& paths, std::string const
   return fail(Code::NotFound, std::move(message));
 }
 
-std::string pod_state(Paths const& paths, registry::Allocation const& row) {
-  if (row.state == registry::AllocationState::Reserved) return "starting";
+PodStatus pod_status(Paths const& paths, registry::Allocation const& row) {
+  if (row.state == registry::AllocationState::Reserved) return {"starting", ""};
   auto text = io::read_file(paths.pod_runtime_dir(row.pod_name) + "/status.json", 1 << 20);
-  if (!text) return "starting";
+  if (!text) return {"starting", ""};
   auto object = json::parse_object(*text);
-  if (!object) return "unknown";
-  return json::Reader(*object).string_or("state", "unknown");
+  if (!object) return {"unknown", ""};
+  json::Reader reader(*object);
+  return {reader.string_or("state", "unknown"), reader.string_or("isolation", "")};
 }
 
 Result<std::optional<session::Location>> stored_session(Paths const& paths, std::string const& name) {

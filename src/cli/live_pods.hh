@@ -23,9 +23,12 @@ Result<std::vector<registry::Allocation>> live_pods(Paths const& paths);
 /// The live Pod of that name. NotFound lists the live ones and says how to start it.
 Result<registry::Allocation> find_live_pod(Paths const& paths, std::string const& name);
 
-/// What a Pod says of itself in <runtime_dir>/<name>/status.json: idle, running, paused; "starting" while
-/// there is nothing.
-std::string pod_state(Paths const& paths, registry::Allocation const& row);
+/// What a Pod says of itself in <runtime_dir>/<name>/status.json.
+struct PodStatus {
+  std::string state;      ///< idle, running, paused; "starting" while there is nothing
+  std::string isolation;  ///< cell, landlock, none; "" when it does not say
+};
+PodStatus pod_status(Paths const& paths, registry::Allocation const& row);
 
 /// Where the stored session of a Pod is; nothing when it has none yet. NotFound: no such Pod was ever stored.
 Result<std::optional<session::Location>> stored_session(Paths const& paths, std::string const& name);

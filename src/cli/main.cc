@@ -57,6 +57,7 @@ int run_command(Command const& command) {
                         [&](VersionOptions const& options) { return print_version(options); },
                         [&](DemoOptions const& options) { return run_demo(options, environment); },
                         [&](CellOptions const& options) { return run_in_cell(options, environment); },
+                        [&](ExecOptions const& options) { return exec_in_pod(options, environment); },
                     },
                     command);
 }

@@ -115,8 +115,8 @@ Result<std::vector<PodRow>> collect(PsOptions const& options, Environment const&
   std::vector<PodRow> rows;
   auto live = TRY(live_pods(paths));
   for (auto& row : live) {
-    std::string state = pod_state(paths, row);
-    rows.push_back({.row = std::move(row), .state = std::move(state)});
+    auto status = pod_status(paths, row);
+    rows.push_back({.row = std::move(row), .state = std::move(status.state), .isolation = std::move(status.isolation)});
   }
   rows = with_stored(std::move(rows), std::move(stored));
   for (auto& row : rows) {
@@ -141,15 +141,15 @@ std::vector<PodRow> order_rows(std::vector<PodRow> rows, bool tree) {
 
 std::string pod_table(std::vector<PodRow> const& rows, int64_t now_ms, size_t width) {
   std::vector<std::vector<std::string>> cells;
-  for (auto const& [row, state, depth, stored] : rows) {
+  for (auto const& [row, state, depth, isolation, stored] : rows) {
     std::string name = std::string(2 * std::min(depth, kDeepest), ' ') + safe_line(row.pod_name, 64);
     int64_t since_ms = stored ? stored->last_active_ms : row.since_ms;
     cells.push_back({std::move(name), safe_line(state, 20), row.pid > 0 ? std::to_string(row.pid) : "-",
-                     since_ms > 0 ? short_duration(now_ms - since_ms) : "-",
+                     since_ms > 0 ? short_duration(now_ms - since_ms) : "-", isolation.empty() ? "-" : safe_line(isolation, 10),
                      safe_line(scope_text(row, stored), width > 0 ? kScopeColumn : 0),
                      safe_line(row.task, 0)});
   }
-  return format_table({"NAME", "STATE", "PID", "SINCE", "SCOPE", "TASK"}, cells, width);
+  return format_table({"NAME", "STATE", "PID", "SINCE", "ISOLATION", "SCOPE", "TASK"}, cells, width);
 }
 
 std::string pod_list_json(std::vector<PodRow> const& rows) {
@@ -157,7 +157,7 @@ std::string pod_list_json(std::vector<PodRow> const& rows) {
   for (auto const& each : rows) names[each.row.pod_id] = each.row.pod_name;
   names.erase("");
   boost::json::array list;
-  for (auto const& [row, state, depth, stored] : rows) {
+  for (auto const& [row, state, depth, isolation, stored] : rows) {
     boost::json::object item{
         {"pod_name", row.pod_name}, {"pod_id", row.pod_id}, {"instance_id", row.instance_id},
         {"state", state},           {"pid", row.pid},       {"since_ms", row.since_ms}};
@@ -166,6 +166,7 @@ std::string pod_list_json(std::vector<PodRow> const& rows) {
     item["socket"] = row.socket;
     item["workspace_root"] = text::to_utf8(row.workspace_root);
     item["task"] = text::to_utf8(row.task);
+    item["isolation"] = isolation.empty() ? boost::json::value(nullptr) : boost::json::value(text::to_utf8(isolation));
     item["scope"] =
         boost::json::object{{"allow", scope::rules_to_json(row.scope_allow)}, {"deny", scope::rules_to_json(row.scope_deny)}};
     if (stored) add_stored(item, *stored);

@@ -27,6 +27,7 @@ struct PodRow {
   registry::Allocation row;
   std::string state;
   size_t depth = 0;
+  std::string isolation;                 ///< "" when it is not known
   std::optional<pod::StoredPod> stored;  ///< set when it is not in the registry
 };
 /// Adds the stored Pods that are not among the rows. Pure.

@@ -95,19 +95,19 @@ PodRow row(std::string name, std::string parent = "") {
   allocation.since_ms = 1'000;
   allocation.task = "Do\nit";
   allocation.scope_allow = {{"/w", scope::Permission::Write, true}};
-  return {std::move(allocation), "idle"};
+  return {.row = std::move(allocation), .state = "idle", .isolation = "cell"};
 }
 
 TEST(Ps, TheTreeShowsChildrenBelowTheirParents) {
   auto rows =
       order_rows({row("z"), row("kid", "z"), row("a"), row("grandkid", "kid"), row("orphan", "gone")}, true);
   EXPECT_EQ(pod_table(rows, 3'000, 0),
-            "NAME          STATE  PID  SINCE  SCOPE     TASK\n"
-            "a             idle   42   2.0 s  write:/w  Do it\n"
-            "orphan        idle   42   2.0 s  write:/w  Do it\n"
-            "z             idle   42   2.0 s  write:/w  Do it\n"
-            "  kid         idle   42   2.0 s  write:/w  Do it\n"
-            "    grandkid  idle   42   2.0 s  write:/w  Do it\n");
+            "NAME          STATE  PID  SINCE  ISOLATION  SCOPE     TASK\n"
+            "a             idle   42   2.0 s  cell       write:/w  Do it\n"
+            "orphan        idle   42   2.0 s  cell       write:/w  Do it\n"
+            "z             idle   42   2.0 s  cell       write:/w  Do it\n"
+            "  kid         idle   42   2.0 s  cell       write:/w  Do it\n"
+            "    grandkid  idle   42   2.0 s  cell       write:/w  Do it\n");
 }
 
 pod::StoredPod stored(std::string name, std::string parent = "") {
@@ -136,14 +136,14 @@ TEST(Ps, StoredPodsStandBelowTheirParentsLiveOrNot) {
                                       stored("kid-of-lost", "lost"), stored("stray", "nobody")}),
                          true);
   EXPECT_EQ(pod_table(rows, 3'000, 0),
-            "NAME           STATE       PID  SINCE  SCOPE     TASK\n"
-            "boss           idle        42   2.0 s  write:/w  Do it\n"
-            "  kid          restorable  -    1.0 s  read:/s   Rest\n"
-            "    grandkid   restorable  -    1.0 s  read:/s   Rest\n"
-            "lost           gone        -    -      -\n"
-            "  kid-of-lost  restorable  -    1.0 s  read:/s   Rest\n"
-            "stray          restorable  -    1.0 s  read:/s   Rest\n"
-            "twice          idle        42   2.0 s  write:/w  Do it\n");
+            "NAME           STATE       PID  SINCE  ISOLATION  SCOPE     TASK\n"
+            "boss           idle        42   2.0 s  cell       write:/w  Do it\n"
+            "  kid          restorable  -    1.0 s  -          read:/s   Rest\n"
+            "    grandkid   restorable  -    1.0 s  -          read:/s   Rest\n"
+            "lost           gone        -    -      -          -\n"
+            "  kid-of-lost  restorable  -    1.0 s  -          read:/s   Rest\n"
+            "stray          restorable  -    1.0 s  -          read:/s   Rest\n"
+            "twice          idle        42   2.0 s  cell       write:/w  Do it\n");
 }
 
 TEST(Ps, CirclesOfParentsLoseNobody) {

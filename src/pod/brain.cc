@@ -103,7 +103,11 @@ Result<void> Brain::bind_poke_socket() {
   poke_socket_.reset();  // it removes its file
   poke_socket_ = TRY(PokeSocket::bind(core_.loop, poke_path(core_.socket_path()),
                                       {.poked = [this] { scan_mail([] {}); },
-                                       .told = [this](pid_t sender, wire::PodEvent const& event) { take_news(sender, event); }}));
+                                       .told = [this](pid_t sender, wire::PodEvent const& event) { take_news(sender, event); },
+                                       .exec =
+                                           [this](std::vector<UniqueFd> descriptors) {
+                                             if (!shutting_down_) hands_.exec(std::move(descriptors));
+                                           }}));
   return {};
 }
 
@@ -448,7 +452,8 @@ void Brain::settled_may_have_changed() {
 void Brain::write_status() {
   std::string text = json::dump(boost::json::object{{"state", wire::status_name(engine_.status())},
                                                     {"segment_id", log_.location().segment_id},
-                                                    {"pod_name", core_.name()}}) + "\n";
+                                                    {"pod_name", core_.name()},
+                                                    {"isolation", greeting_.isolation}}) + "\n";
   if (text == last_status_) return;
   last_status_ = text;
   core_.log_worker.run([path = status_file(), text] {

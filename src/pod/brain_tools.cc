@@ -72,9 +72,17 @@ void Brain::run_tool(uint64_t id, wire::ToolCall const& call) {
   });
 }
 
-/// A command knows only that a file system is read-only or a file is missing: which rule that is, who holds the path and what can be done is added.
+/// Landlock allows whole directories, so it narrows.
+constexpr std::string_view kNarrowed =
+    "\n[on this machine commands can't make, rename or remove anything directly in a directory that has a read-only or lent part somewhere below it (a repository's .git/hooks, "
+    "say), and a directory made since is theirs only from the next command on. Write makes files and directories there; so does a command in a directory below. It is not a "
+    "matter of file modes: don't change them]";
+
+/// A command knows only that a file system is read-only, a file is missing or permission is denied: which rule that is, who holds the path and what can be done
+/// is added.
 void Brain::explain_refusals(tools::Output& output) const {
-  if (greeting_.isolation != cell::isolation_name(cell::Isolation::Cell) || !output.content) return;
+  auto isolation = cell::parse_isolation(greeting_.isolation).value_or(cell::Isolation::None);
+  if (isolation == cell::Isolation::None || !output.content) return;
   auto refused = tools::refused_paths(*output.content, core_.state.cwd);
   std::string notes;
   auto add = [&](std::string const& path, scope::Permission wanted) {
@@ -85,6 +93,16 @@ void Brain::explain_refusals(tools::Output& output) const {
   };
   for (auto const& path : refused.read_only) add(path, scope::Permission::Write);
   for (auto const& path : refused.missing) add(path, scope::Permission::Read);
+  if (isolation == cell::Isolation::Landlock) {
+    bool narrowed = false;
+    for (auto const& path : refused.denied) {
+      auto size = notes.size();
+      add(path, io::exists(path) ? scope::Permission::Read : scope::Permission::Write);
+      if (notes.size() == size && io::exists(path)) add(path, scope::Permission::Write);
+      narrowed = narrowed || notes.size() == size;
+    }
+    if (narrowed) notes += kNarrowed;
+  }
   if (notes.empty()) return;
   if (output.content->ends_with('\n')) notes.erase(0, 1);
   *output.content += notes;

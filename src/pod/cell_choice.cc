@@ -55,9 +55,11 @@ Result<CellChoice> choose_cell(cell::Level const& level, Paths const& paths, Pod
                                Environment const& environment, std::string const& spill_dir, std::function<std::vector<int>()> locks) {
   manifest::Sandbox sandbox = manifest::effective_sandbox(manifest.config, state.ceilings);
   CellChoice choice;
-  if (level.isolation != cell::Isolation::Cell) {
+  bool required = sandbox.required.value_or(true);
+  // Who waives a cell wants commands to do what they do anywhere, and Landlock alone narrows them.
+  if (level.isolation == cell::Isolation::None || (level.isolation == cell::Isolation::Landlock && !required)) {
     std::string why = "this machine has no cell for a Pod's commands: " + level.reason;
-    if (sandbox.required.value_or(true)) {
+    if (required) {
       return fail(Code::Unavailable, why + "; `insomnia doctor` says how to allow it; with `required = false` in [sandbox] of the manifest the Pod runs without");
     }
     if (sandbox.network == "none") return fail(Code::Unavailable, why + ", so `network = \"none\"` can't be held");
@@ -65,9 +67,16 @@ Result<CellChoice> choose_cell(cell::Level const& level, Paths const& paths, Pod
     return choice;
   }
   std::string own = TRY(own_directory(paths, state));
-  choice.isolation = cell::Isolation::Cell;
-  choice.own_directories.push_back({"/tmp", scope::Permission::Write, true});
-  cell::CellStart start{.scope = {},
+  choice.isolation = level.isolation;
+  bool landlock = level.isolation == cell::Isolation::Landlock;
+  if (landlock) {
+    choice.warning = "this machine has no cell for a Pod's commands (" + level.reason + "), so Landlock alone holds them, which allows them less; `insomnia doctor` says how to allow it";
+    choice.environment["TMPDIR"] = own + "/tmp";
+    choice.environment["HOME"] = own + "/home";
+  }
+  choice.own_directories.push_back({landlock ? own + "/tmp" : "/tmp", scope::Permission::Write, true});
+  cell::CellStart start{.isolation = level.isolation,
+                        .scope = {},
                         .own_files = spill_dir,
                         .masked = cell::own_paths(paths),
                         .readable = {},
@@ -98,7 +107,7 @@ Result<CellChoice> choose_cell(cell::Level const& level, Paths const& paths, Pod
     auto resolved = scope::resolve_path(*home);
     if (resolved && *resolved != "/") {
       start.privates.push_back({*resolved, own + "/home"});
-      choice.own_directories.push_back({*resolved, scope::Permission::Read, true});
+      choice.own_directories.push_back({landlock ? own + "/home" : *resolved, scope::Permission::Read, true});
     }
   }
   choice.cell = cell::HandsCell{.start = std::move(start), .locks = std::move(locks), .kill_on_lend = sandbox.on_lend == "kill"};

@@ -297,9 +297,10 @@ Result<void> PodProcess::start_brain() {
                           .isolation = ""};
   if (!choice.warning.empty()) alerts.emplace_back("cell", choice.warning);
   auto commands_see = command_environment(environment_, state_.pod_name);
-  if (choice.cell) commands_see.erase("TMPDIR");  // they have a /tmp of their own
+  if (choice.cell) commands_see.erase("TMPDIR");  // they have one of their own
   for (auto& [name, value] : choice.environment) commands_see[name] = std::move(value);
-  auto privates = choice.cell ? choice.cell->start.privates : std::vector<cell::PrivateDirectory>{};
+  // Under Landlock alone a path means the same to a Pod as to everybody.
+  auto privates = choice.isolation == cell::Isolation::Cell ? choice.cell->start.privates : std::vector<cell::PrivateDirectory>{};
   bool interrupted = session_.state.last_run_interrupted;
   brain_ = std::make_unique<Brain>(BrainParts{
       .core = *core_,

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <optional>
 
+#include "base/descriptor_passing.hh"
 #include "base/io.hh"
 #include "base/log.hh"
 #include "base/unix_address.hh"
@@ -87,7 +88,7 @@ void PokeSocket::read_all() {
   // Who sends without end gives way to the rest of the Pod; the loop comes back to it.
   for (int datagrams = 0; datagrams < kDatagramsAtOnce; ++datagrams) {
     iovec piece{buffer.get(), kMaxPoke};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int) * base::kMostDescriptors)];
     msghdr message{};
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
@@ -97,18 +98,21 @@ void PokeSocket::read_all() {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) break;
     any = true;
-    cmsghdr const* header = CMSG_FIRSTHDR(&message);
-    ucred sender{};
-    if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_CREDENTIALS) continue;
-    std::memcpy(&sender, CMSG_DATA(header), sizeof sender);
-    if (sender.uid != ::geteuid()) log::warn("a message of another user on " + path_ + " was dropped");
+    auto descriptors = base::take_descriptors(message);
+    std::optional<ucred> sender;
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+      if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS) std::memcpy(&sender.emplace(), CMSG_DATA(header), sizeof(ucred));
+    }
+    if (!sender) continue;
+    if (sender->uid != ::geteuid()) log::warn("a message of another user on " + path_ + " was dropped");
     else if ((message.msg_flags & MSG_TRUNC) != 0) log::warn("a message on " + path_ + " was longer than " + std::to_string(kMaxPoke) + " bytes and was dropped");
-    else take({buffer.get(), static_cast<size_t>(count)}, sender.pid);
+    else take({buffer.get(), static_cast<size_t>(count)}, sender->pid, std::move(descriptors));
   }
   if (any) handler_.poked();
 }
 
-void PokeSocket::take(std::string_view line, pid_t sender) {
+void PokeSocket::take(std::string_view line, pid_t sender, std::vector<UniqueFd> descriptors) {
+  if (!descriptors.empty() && handler_.exec) return handler_.exec(std::move(descriptors));
   auto method = wire::decode_method(line);
   if (method && std::holds_alternative<wire::PokeMethod>(method->body)) return;
   auto const* event = method ? std::get_if<wire::PodEventMethod>(&method->body) : nullptr;

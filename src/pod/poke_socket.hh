@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.hh"
 #include "base/unique_fd.hh"
@@ -22,7 +23,7 @@ inline constexpr size_t kMaxPoke = 128u << 10;
 /// The poke socket of the Pod whose stream socket is `pod_socket`: it lies beside it and its path is as long.
 std::string poke_path(std::string const& pod_socket);
 
-/// The light lane between Pods (doc/protocol.md, "The poke socket"): a datagram socket, one datagram is one `poke` or `pod_event`. Nothing is
+/// The light lane between Pods (doc/protocol.md, "The poke socket"): a datagram socket, one datagram is one `poke` or `pod_event`, or has descriptors for `exec`. Nothing is
 /// answered. The handlers must not destroy it.
 class PokeSocket {
  public:
@@ -31,6 +32,8 @@ class PokeSocket {
     std::function<void()> poked;
     /// A pod_event of a process of this user. Whether that process may speak so is for the receiver to find out.
     std::function<void(pid_t sender, wire::PodEvent const&)> told;
+    /// `insomnia exec`: the descriptors that came with an empty datagram (cell/init_protocol.hh, RunExec).
+    std::function<void(std::vector<UniqueFd>)> exec = nullptr;
   };
 
   /// Binds `path`, replacing a stale file. REQUIRES: the caller holds the Pod's lock.
@@ -40,7 +43,7 @@ class PokeSocket {
  private:
   PokeSocket(loop::EventLoop& loop, std::string path, UniqueFd fd, Handler handler);
   void read_all();
-  void take(std::string_view line, pid_t sender);
+  void take(std::string_view line, pid_t sender, std::vector<UniqueFd> descriptors);
 
   std::string path_;
   UniqueFd fd_;

@@ -15,6 +15,7 @@
 #include "base/text.hh"
 #include "tools/bash_output.hh"
 #include "tools/input.hh"
+#include "tools/thread.hh"
 
 namespace insomnia::tools {
 namespace {
@@ -68,8 +69,22 @@ class Run {
     for (auto const& [name, value] : call_.context.environment) launch.environment.set(name, value);
     launch.cwd = call_.context.cwd;
     launch.descriptors = {{output_end.get(), 1}, {output_end.get(), 2}};
-    command_.emplace(TRY(call_.context.processes.start(std::move(launch))));
+    command_.emplace(TRY(start_guarded(std::move(launch))));
     return {};
+  }
+
+  /// What a guard does to a thread is for good, so it is done to one that ends with the start.
+  Result<Command> start_guarded(loop::Launch launch) {
+    ToolContext& context = call_.context;
+    if (!context.guard) return context.processes.start(std::move(launch));
+    auto starting = context.gate.begin_start();
+    std::optional<Result<Command>> started;
+    pthread_t thread = TRY(start_thread([&] {
+      if (auto guarded = context.guard(starting.scope()); !guarded) started.emplace(std::unexpected(guarded.error()));
+      else started.emplace(context.processes.start(std::move(launch)));
+    }));
+    ::pthread_join(thread, nullptr);
+    return *std::move(started);
   }
 
   /// Until the shell has ended, of itself or because the time was up or the call was cancelled; then reaps it.

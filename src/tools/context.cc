@@ -25,13 +25,14 @@ Result<Output> dispatch(Call& call, std::string_view tool, std::string_view argu
 
 }  // namespace
 
-ToolContext::ToolContext(HandsStart const& start, HandsDescriptors given)
+ToolContext::ToolContext(HandsStart const& start, HandsDescriptors given, CommandGuard command_guard)
     : cwd(start.cwd),
       environment(start.environment),
       read_bytes(start.read_bytes),
       gate(scope::Scope::from_resolved(start.scope), scope::resolve_path(start.spill_dir).value_or(""), start.own_directories),
       tracker(start.observed),
       directories(std::move(given.directories)),
+      guard(std::move(command_guard)),
       spill(start.spill_dir, std::move(given.spill)),
       processes(start.marker) {}
 

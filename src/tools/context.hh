@@ -26,7 +26,7 @@ struct SearchLimits {
 /// What the tools of one Pod share: everything that HandsStart says, and the state that grows from it. Any number of calls use
 /// it at the same time. The destructor kills every process that a command left behind and removes the kept outputs.
 struct ToolContext {
-  explicit ToolContext(HandsStart const& start, HandsDescriptors given = {});
+  explicit ToolContext(HandsStart const& start, HandsDescriptors given = {}, CommandGuard command_guard = nullptr);
 
   std::string cwd;
   std::map<std::string, std::string> environment;
@@ -37,6 +37,7 @@ struct ToolContext {
   ScopeGate gate;
   Tracker tracker;
   std::map<std::string, UniqueFd> const directories;  ///< see HandsDescriptors
+  CommandGuard const guard;                           ///< null: none is needed
   // In this order: processes end before their outputs are closed, and those before the files are removed.
   SpillStore spill;
   BackgroundOutputs background;

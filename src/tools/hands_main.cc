@@ -141,7 +141,7 @@ class Calls {
 /// The process: one thread reads, each call has its own.
 class Hands {
  public:
-  Hands(int fd, HandsDescriptors given) : fd_(fd), given_(std::move(given)), sender_(fd) {}
+  Hands(int fd, HandsDescriptors given, CommandGuard guard) : fd_(fd), given_(std::move(given)), guard_(std::move(guard)), sender_(fd) {}
 
   int run() {
     sigset_t signals;
@@ -201,7 +201,7 @@ class Hands {
     HandsCommand command = TRY(decode_command(line));
     if (auto* start = std::get_if<HandsStart>(&command)) {
       if (context_) return fail(Code::InvalidArgument, "a second start");
-      context_ = std::make_unique<ToolContext>(*start, std::move(given_));
+      context_ = std::make_unique<ToolContext>(*start, std::move(given_), std::move(guard_));
       calls_ = std::make_unique<Calls>(*context_, sender_);
       sender_.send(HandsReady{});
       return {};
@@ -217,6 +217,7 @@ class Hands {
 
   int fd_;
   HandsDescriptors given_;
+  CommandGuard guard_;
   UniqueFd signals_;
   Sender sender_;
   std::unique_ptr<ToolContext> context_;
@@ -225,13 +226,13 @@ class Hands {
 
 }  // namespace
 
-int hands_main(int socket_fd, HandsDescriptors given) {
+int hands_main(int socket_fd, HandsDescriptors given, CommandGuard guard) {
   loop::ignore_write_signals();
   // Many short-lived threads: one arena each would cost more than they use.
   ::mallopt(M_ARENA_MAX, 2);
   UniqueFd owned(socket_fd);
   ::fcntl(socket_fd, F_SETFD, FD_CLOEXEC);
-  return Hands(socket_fd, std::move(given)).run();
+  return Hands(socket_fd, std::move(given), std::move(guard)).run();
 }
 
 }  // namespace insomnia::tools

@@ -1,10 +1,8 @@
 #include "tools/hands_protocol.hh"
 
-#include <boost/json.hpp>
 #include <utility>
 
-#include "base/json.hh"
-#include "base/text.hh"
+#include "base/json_codec.hh"
 #include "scope/rules_json.hh"
 
 namespace insomnia::tools {
@@ -12,7 +10,8 @@ namespace {
 
 namespace bj = boost::json;
 
-bj::string utf8(std::string const& bytes) { return bj::string(text::is_utf8(bytes) ? bytes : text::to_utf8(bytes)); }
+using json::finished;
+using json::utf8;
 
 bj::array encode_observed(std::vector<Observed> const& observed) {
   bj::array list;
@@ -23,34 +22,15 @@ bj::array encode_observed(std::vector<Observed> const& observed) {
 }
 
 std::vector<Observed> decode_observed(json::Reader& parent) {
-  std::vector<Observed> result;
-  auto const* list = parent.array("observed");
-  if (list == nullptr) return result;
-  for (auto const& member : *list) {
-    if (!member.is_object()) {
-      parent.reject("observed", "must be a list of objects");
-      return result;
-    }
-    json::Reader reader(member.as_object(), parent.path_of("observed"));
-    Observed file;
-    file.path = reader.string("path");
-    file.sha256 = reader.string("sha256");
-    file.whole = reader.boolean_or("whole", true);
-    if (auto done = reader.finish(); !done) {
-      parent.take<int>(std::unexpected(done.error()));
-      return result;
-    }
-    result.push_back(std::move(file));
-  }
-  return result;
+  return json::decode_list<Observed>(parent, "observed", [](json::Reader& reader) {
+    return Observed{reader.string("path"), reader.string("sha256"), reader.boolean_or("whole", true)};
+  });
 }
 
 struct CommandEncoder {
   bj::object operator()(HandsStart const& start) const {
-    bj::object environment;
-    for (auto const& [name, value] : start.environment) environment[utf8(name)] = utf8(value);
     return {{"command", "start"},           {"cwd", utf8(start.cwd)},
-            {"spill_dir", utf8(start.spill_dir)}, {"environment", std::move(environment)},
+            {"spill_dir", utf8(start.spill_dir)}, {"environment", json::encode_string_map(start.environment)},
             {"scope", scope::config_to_json(start.scope)}, {"observed", encode_observed(start.observed)},
             {"read_bytes", start.read_bytes},     {"marker", utf8(start.marker)},
             {"own_directories", scope::rules_to_json(start.own_directories)}};
@@ -80,27 +60,13 @@ HandsStart decode_start(json::Reader& reader) {
   HandsStart start;
   start.cwd = reader.string("cwd");
   start.spill_dir = reader.string("spill_dir");
-  if (auto const* environment = reader.object("environment")) {
-    for (auto const& member : *environment) {
-      if (!member.value().is_string()) {
-        reader.reject("environment", "must be an object of strings");
-        break;
-      }
-      start.environment[std::string(member.key())] = std::string(member.value().as_string());
-    }
-  }
+  start.environment = json::decode_string_map(reader, "environment");
   start.scope = scope::config_from_json(reader, "scope");
   start.observed = decode_observed(reader);
   start.read_bytes = reader.uint_or("read_bytes", start.read_bytes);
   start.marker = reader.string_or("marker", "");
   start.own_directories = scope::rules_from_json(reader, "own_directories");
   return start;
-}
-
-template <class Variant, class T>
-Result<Variant> finished(json::Reader const& reader, T value) {
-  TRY(reader.finish());
-  return Result<Variant>(std::in_place, std::move(value));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "base/error.hh"
 #include "base/unique_fd.hh"
 #include "scope/rule.hh"
+#include "scope/scope.hh"
 #include "tools/tool.hh"
 
 /// Brain and hands talk over one inherited SOCK_STREAM socket, JSON lines both ways. Format: doc/hands.md.
@@ -85,8 +87,11 @@ struct HandsDescriptors {
   std::map<std::string, UniqueFd> directories;  ///< by canonical path: those with a write rule that is not recursive
 };
 
+/// Where the hands themselves are not held to the scope: puts the calling thread, and with it the command that it starts next, under the scope for good.
+using CommandGuard = std::function<Result<void>(scope::Scope const& scope)>;
+
 /// The hands process: speaks the protocol on `socket_fd` until it is closed, then kills what still runs and returns the process's
 /// exit code. Called by the hidden subcommand `insomnia hands` and by the first process of a cell.
-int hands_main(int socket_fd, HandsDescriptors given = {});
+int hands_main(int socket_fd, HandsDescriptors given = {}, CommandGuard guard = nullptr);
 
 }  // namespace insomnia::tools

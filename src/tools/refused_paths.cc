@@ -1,6 +1,7 @@
 #include "tools/refused_paths.hh"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/io.hh"
 #include "base/text.hh"
@@ -59,13 +60,17 @@ RefusedPaths refused_paths(std::string_view output, std::string const& cwd) {
   if (output.size() > kLooked) output = output.substr(output.size() - kLooked);
   for (auto line : text::split(output, '\n')) {
     std::string small = lower(line);
-    size_t read_only = small.find("read-only file system"), missing = small.find("no such file or directory");
-    size_t complaint = std::min(read_only, missing);
+    size_t complaint = std::string::npos;
+    std::vector<std::string>* list = nullptr;
+    for (auto const& [words, kind] : {std::pair{"read-only file system", &result.read_only}, {"no such file or directory", &result.missing}, {"permission denied", &result.denied}}) {
+      complaint = small.find(words);
+      list = kind;
+      if (complaint != std::string::npos) break;
+    }
     if (complaint == std::string::npos) continue;
-    auto& list = read_only != std::string::npos ? result.read_only : result.missing;
     auto paths = quoted(line);
     if (paths.empty()) paths.push_back(before_complaint(line, complaint));
-    for (auto& path : paths) add(list, std::move(path), cwd);
+    for (auto& path : paths) add(*list, std::move(path), cwd);
   }
   return result;
 }

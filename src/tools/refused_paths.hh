@@ -10,6 +10,7 @@ namespace insomnia::tools {
 struct RefusedPaths {
   std::vector<std::string> read_only;  ///< "Read-only file system"
   std::vector<std::string> missing;    ///< "No such file or directory"
+  std::vector<std::string> denied;     ///< "Permission denied"
   friend bool operator==(RefusedPaths const&, RefusedPaths const&) = default;
 };
 

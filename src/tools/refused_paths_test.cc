@@ -10,9 +10,9 @@ using Paths = std::vector<std::string>;
 TEST(RefusedPaths, AreFoundInWhatProgramsSay) {
   struct Case {
     std::string_view output;
-    Paths read_only, missing;
+    Paths read_only, missing, denied = {};
   };
-  for (auto const& [output, read_only, missing] : std::initializer_list<Case>{
+  for (auto const& [output, read_only, missing, denied] : std::initializer_list<Case>{
            {"bash: line 1: /w/f: Read-only file system\n", {"/w/f"}, {}},
            {"touch: cannot touch 'lent/x': Read-only file system", {"/w/lent/x"}, {}},
            {"mkdir: cannot create directory \u2018/w/a b\u2019: Read-only file system", {"/w/a b"}, {}},
@@ -23,10 +23,12 @@ TEST(RefusedPaths, AreFoundInWhatProgramsSay) {
            {"cat: /v/f: No such file or directory\ncat: /v/f: No such file or directory", {}, {"/v/f"}},
            {"gcc: error: x.c: No such file or directory", {}, {"/w/x.c"}},
            {"ls: cannot access '/v': No such file or directory\ntouch: cannot touch '/u': Read-only file system", {"/u"}, {"/v"}},
+           {"touch: cannot touch 'x': Permission denied\nbash: line 1: y: Permission denied", {}, {}, {"/w/x", "/w/y"}},
+           {"PermissionError: [Errno 13] Permission denied: '/v/f'", {}, {}, {"/v/f"}},
            {"the disk is a Read-only file system today", {}, {}},
            {"all is well\n", {}, {}},
        }) {
-    EXPECT_EQ(refused_paths(output, "/w"), (RefusedPaths{read_only, missing})) << output;
+    EXPECT_EQ(refused_paths(output, "/w"), (RefusedPaths{read_only, missing, denied})) << output;
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -41,17 +42,37 @@ class ScopeGate {
   /// Waits for another write of this canonical path to end. Nothing when the scope of that moment refuses the write.
   std::optional<Ticket> begin_write(std::string const& resolved_path);
 
+  /// Held while a command is started under the scope that it gives.
+  class Starting {
+   public:
+    Starting(Starting&& other) noexcept : gate_(std::exchange(other.gate_, nullptr)), number_(other.number_), scope_(std::move(other.scope_)) {}
+    Starting& operator=(Starting&&) = delete;
+    ~Starting();
+    scope::Scope const& scope() const { return *scope_; }
+
+   private:
+    friend class ScopeGate;
+    Starting(ScopeGate& gate, uint64_t number, std::shared_ptr<scope::Scope const> scope) : gate_(&gate), number_(number), scope_(std::move(scope)) {}
+    ScopeGate* gate_;
+    uint64_t number_;
+    std::shared_ptr<scope::Scope const> scope_;
+  };
+  Starting begin_start();
+
   /// Puts a new scope in force. `settled` is called once, without a lock held: now, or by the thread that ends the last write
-  /// under way that the new scope refuses.
+  /// under way that the new scope refuses, or the last start of a command that began before.
   void change(scope::Scope const& scope, std::function<void()> settled);
 
  private:
   struct Change {
     std::shared_ptr<scope::Scope const> scope;
     std::function<void()> settled;
+    uint64_t starts = 0;  ///< those with smaller numbers had begun before
   };
   bool is_settled(Change const& change) const;
   void end_write(std::string const& path);
+  void end_start(uint64_t number);
+  std::vector<std::function<void()>> take_settled();
 
   mutable std::mutex mutex_;
   std::condition_variable path_free_;
@@ -60,6 +81,8 @@ class ScopeGate {
   std::vector<scope::ScopeRule> const own_directories_;
   std::shared_ptr<scope::Scope const> scope_;
   std::set<std::string> writing_;
+  std::set<uint64_t> starting_;
+  uint64_t next_start_ = 1;
   std::vector<Change> changes_;
 };
 
