@@ -5,6 +5,7 @@
 #include <linux/kcmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -16,7 +17,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <set>
 #include <utility>
@@ -32,19 +32,26 @@ namespace {
 
 constexpr size_t kMostNamed = 5;
 
-std::vector<long> numbers_in(int directory, std::string const& name) {
+/// The names in a directory of /proc that are numbers. Reads on from where the descriptor stands.
+std::vector<long> numbers_in(int directory) {
   std::vector<long> result;
-  UniqueFd fd(::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return result;
-  std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(fd.release()), &::closedir);
-  if (!stream) return result;
-  while (dirent* entry = ::readdir(stream.get())) {
-    std::string_view text = entry->d_name;
-    long number = 0;
-    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error == std::errc() && end == text.data() + text.size()) result.push_back(number);
+  alignas(dirent64) char buffer[8192];
+  for (ssize_t size; (size = ::getdents64(directory, buffer, sizeof buffer)) > 0;) {
+    for (ssize_t at = 0; at < size;) {
+      auto const* entry = reinterpret_cast<dirent64 const*>(buffer + at);
+      at += entry->d_reclen;
+      std::string_view text = entry->d_name;
+      long number = 0;
+      auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+      if (error == std::errc() && end == text.data() + text.size()) result.push_back(number);
+    }
   }
   return result;
+}
+
+std::vector<long> numbers_in(int directory, std::string const& name) {
+  UniqueFd fd(::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return fd ? numbers_in(fd.get()) : std::vector<long>();
 }
 
 std::string read_some(int directory, std::string const& name, size_t limit = 1 << 20) {
@@ -63,7 +70,30 @@ char state_in(int proc, std::string const& thread) {
   return end == std::string::npos || end + 2 >= stat.size() ? '\0' : stat[end + 2];
 }
 
-bool stands_still(char state) { return state == 'T' || state == 't' || state == 'Z' || state == 'X' || state == '\0'; }
+bool is_still(char state) { return state == 'T' || state == 't' || state == 'Z' || state == 'X' || state == '\0'; }
+
+/// What one read of /proc/PID/status tells (proc_pid_status(5)).
+struct Status {
+  char state = '\0';  ///< of the first thread; '\0': the process is gone
+  long threads = 0;
+  bool stop_pending = false;  ///< a SIGSTOP that has not been taken: it had been stopped before that came
+};
+
+Status status_of(int proc, std::string const& process) {
+  constexpr uint64_t kStopBit = uint64_t{1} << (SIGSTOP - 1);
+  constexpr std::string_view kAfterAll = "\nSigBlk:";
+  std::string text;
+  UniqueFd fd(::openat(proc, (process + "/status").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return {};
+  char buffer[4096];
+  // One read is enough for all but users in hundreds of groups.
+  for (ssize_t count; text.find(kAfterAll) == std::string::npos && (count = ::read(fd.get(), buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(count));
+  auto value = [&](std::string_view name) -> char const* {
+    auto at = text.find(name);  // a command's name, which comes first, has its newlines escaped
+    return at == std::string::npos ? "" : text.c_str() + at + name.size();
+  };
+  return {.state = *value("\nState:\t"), .threads = std::strtol(value("\nThreads:\t"), nullptr, 10), .stop_pending = (std::strtoull(value("\nShdPnd:\t"), nullptr, 16) & kStopBit) != 0};
+}
 
 std::string command_of(int proc, pid_t pid) {
   std::string line = read_some(proc, std::to_string(pid) + "/cmdline", 4096);
@@ -92,8 +122,12 @@ struct MapQuery {
 constexpr unsigned long kMapQuery = _IOWR('f', 17, MapQuery);
 
 void pause_us(long us) {
+  // Else the kernel wakes us up to 50 µs late.
+  int slack = ::prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+  ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
   timespec pause{.tv_sec = 0, .tv_nsec = us * 1000};
   ::nanosleep(&pause, nullptr);
+  if (slack > 0) ::prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0);
 }
 
 /// Looks at one process after the other.
@@ -109,20 +143,25 @@ class Search {
 
   void look_at(pid_t pid) {
     std::string process = std::to_string(pid);
-    std::string first;
-    for (long thread : threads_of(proc_, process)) {
-      std::string at = process + "/task/" + std::to_string(thread);
-      bool own_files = first.empty() || differs(pid, thread, KCMP_FILES);
-      bool own_places = first.empty() || differs(pid, thread, KCMP_FS);
-      first = at;
-      if (own_places) {
-        look_at_link(pid, at + "/cwd", "its working directory");
-        look_at_link(pid, at + "/root", "its root");
+    UniqueFd directory(::openat(proc_, process.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!directory) return;  // gone
+    auto threads = threads_of(proc_, process);
+    bool first = true;
+    for (long thread : threads) {
+      bool own_files = first || differs(pid, thread, KCMP_FILES);
+      bool own_places = first || differs(pid, thread, KCMP_FS);
+      first = false;
+      if (threads.size() == 1) {
+        // Every name below /proc that is looked up costs: the shortest way.
+        look_at_places(pid, directory.get());
+        look_at_files(pid, directory.get());
+      } else if (own_places || own_files) {
+        UniqueFd at(::openat(directory.get(), ("task/" + std::to_string(thread)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (at && own_places) look_at_places(pid, at.get());
+        if (at && own_files) look_at_files(pid, at.get());
       }
-      if (!own_files) continue;
-      for (long fd : numbers_in(proc_, at + "/fd")) look_at_link(pid, at + "/fd/" + std::to_string(fd), "descriptor " + std::to_string(fd), at + "/fdinfo/" + std::to_string(fd));
     }
-    look_at_mappings(pid, process);
+    look_at_mappings(pid, directory.get());
   }
 
   std::vector<Holder> take() { return std::move(found_); }
@@ -137,11 +176,27 @@ class Search {
 
   void found(pid_t pid, std::string what, std::string path) { found_.push_back({pid, command_of(proc_, pid), std::move(what), text::to_utf8(path)}); }
 
-  void look_at_link(pid_t pid, std::string const& link, std::string const& what, std::string const& info_file = "") {
+  /// `thread`: its directory in /proc, or that of a process that has but one.
+  void look_at_places(pid_t pid, int thread) {
+    look_at_link(pid, thread, "cwd", "its working directory");
+    look_at_link(pid, thread, "root", "its root");
+  }
+
+  void look_at_files(pid_t pid, int thread) {
+    UniqueFd list(::openat(thread, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!list) return;
+    for (long fd : numbers_in(list.get())) {
+      std::string number = std::to_string(fd);
+      look_at_link(pid, list.get(), number, "descriptor " + number, thread);
+    }
+  }
+
+  /// `of_thread`: where there is more about a descriptor; -1: it is none.
+  void look_at_link(pid_t pid, int directory, std::string const& link, std::string const& what, int of_thread = -1) {
     struct statx info{};
-    if (::statx(proc_, link.c_str(), AT_NO_AUTOMOUNT, STATX_TYPE | STATX_MNT_ID, &info) != 0) return;  // gone, or nothing that has a file
+    if (::statx(directory, link.c_str(), AT_NO_AUTOMOUNT, STATX_TYPE | STATX_MNT_ID, &info) != 0) return;  // gone, or nothing that has a file
     if (S_ISSOCK(info.stx_mode)) {
-      std::string text = info_file.empty() ? "" : read_some(proc_, info_file, 4096);
+      std::string text = of_thread < 0 ? "" : read_some(of_thread, "fdinfo/" + link, 4096);
       auto at = text.find("scm_fds:");
       if (at != std::string::npos && std::strtol(text.c_str() + at + std::strlen("scm_fds:"), nullptr, 10) > 0) {
         found(pid, what + ", a socket with descriptors on their way", "a socket");
@@ -151,26 +206,26 @@ class Search {
     if (!S_ISDIR(info.stx_mode) && !S_ISREG(info.stx_mode)) return;
     auto mount = view_.find(info.stx_mnt_id);
     if (mount != view_.end() && mount->second.read_only) return;
-    std::string path = link_text(link);
+    std::string path = link_text(directory, link);
     if (mount != view_.end()) {
       if (is_inside(without_mark(path))) found(pid, what, path);
       return;
     }
     // Through a mount that the view no longer has: its paths say nothing.
     struct statvfs system{};
-    UniqueFd file(::openat(proc_, link.c_str(), O_PATH | O_CLOEXEC));
+    UniqueFd file(::openat(directory, link.c_str(), O_PATH | O_CLOEXEC));
     if (!file || ::fstatvfs(file.get(), &system) != 0 || (system.f_flag & ST_RDONLY) != 0) return;
     // What belongs to no mounted file system (memfd, pipes of the kernel) is on no device of the scope either.
     if (devices_.contains({info.stx_dev_major, info.stx_dev_minor})) found(pid, what + ", from before a change of the scope", path);
   }
 
-  void look_at_mappings(pid_t pid, std::string const& process) {
+  void look_at_mappings(pid_t pid, int process) {
     bool shared = false;
     for (auto const& path : shared_mappings(process)) shared = shared || is_inside(without_mark(path));
     if (!shared) return;
     // Only this says whether a mapping that is shared may (also later) be written.
     std::string current;
-    std::string details = read_some(proc_, process + "/smaps", 256 << 20);
+    std::string details = read_some(process, "smaps", 256 << 20);
     for (auto line : text::split(details, '\n')) {
       if (auto mapped = shared_mapping(line)) {
         current = *mapped;
@@ -182,9 +237,9 @@ class Search {
     }
   }
 
-  std::vector<std::string> shared_mappings(std::string const& process) const {
+  static std::vector<std::string> shared_mappings(int process) {
     std::vector<std::string> paths;
-    UniqueFd maps(::openat(proc_, (process + "/maps").c_str(), O_RDONLY | O_CLOEXEC));
+    UniqueFd maps(::openat(process, "maps", O_RDONLY | O_CLOEXEC));
     if (!maps) return paths;
     char name[4096];
     MapQuery query;
@@ -197,7 +252,7 @@ class Search {
     }
     if (errno == ENOENT) return paths;  // there is no further one
     paths.clear();
-    std::string text = read_some(proc_, process + "/maps", 64 << 20);
+    std::string text = read_some(process, "maps", 64 << 20);
     for (auto line : text::split(text, '\n')) {
       if (auto mapped = shared_mapping(line)) paths.push_back(*std::move(mapped));
     }
@@ -213,9 +268,9 @@ class Search {
     return std::string(line.substr(path + 1));
   }
 
-  std::string link_text(std::string const& link) const {
+  static std::string link_text(int directory, std::string const& link) {
     char text[4096];
-    ssize_t length = ::readlinkat(proc_, link.c_str(), text, sizeof text);
+    ssize_t length = ::readlinkat(directory, link.c_str(), text, sizeof text);
     return length > 0 ? std::string(text, static_cast<size_t>(length)) : "";
   }
 
@@ -250,11 +305,6 @@ Result<Freeze> Freeze::begin(int proc, long limit_ms) {
   pid_t self = static_cast<pid_t>(::syscall(SYS_getpid));
   for (;;) {
     Freeze freeze;
-    for (long pid : numbers_in(proc, ".")) {
-      if (pid == self) continue;
-      char state = state_in(proc, std::to_string(pid));
-      if (state == 'T' || state == 't') freeze.stopped_before_.push_back(static_cast<pid_t>(pid));
-    }
     // One call for all: none forks away meanwhile.
     if (::kill(-1, SIGSTOP) != 0 && errno != ESRCH) return fail_errno("stop the processes of the cell", errno);
     for (long pid : numbers_in(proc, ".")) {
@@ -263,13 +313,7 @@ Result<Freeze> Freeze::begin(int proc, long limit_ms) {
     std::vector<pid_t> moving = freeze.processes_;
     // A process in the middle of a vfork stands still only when its child goes on: after a while all go on and are stopped again.
     for (int look = 0; look < 200; ++look) {
-      std::erase_if(moving, [&](pid_t pid) {
-        std::string process = std::to_string(pid);
-        auto threads = threads_of(proc, process);
-        return std::all_of(threads.begin(), threads.end(), [&](long thread) {
-          return stands_still(state_in(proc, threads.size() == 1 ? process : process + "/task/" + std::to_string(thread)));
-        });
-      });
+      std::erase_if(moving, [&](pid_t pid) { return freeze.stands_still(proc, pid); });
       if (moving.empty()) return freeze;
       pause_us(look < 20 ? 20 : 200);
     }
@@ -279,6 +323,24 @@ Result<Freeze> Freeze::begin(int proc, long limit_ms) {
       return fail(Code::Conflict, "process " + std::to_string(stuck) + " (" + command + ") could not be stopped within " + std::to_string(limit_ms) + " ms");
     }
   }
+}
+
+bool Freeze::stands_still(int proc, pid_t pid) {
+  std::string process = std::to_string(pid);
+  Status status = status_of(proc, process);
+  bool stopped = status.state == 'T';
+  if (status.threads <= 1) {
+    if (!is_still(status.state)) return false;
+  } else {
+    for (long thread : numbers_in(proc, process + "/task")) {
+      char state = state_in(proc, process + "/task/" + std::to_string(thread));
+      if (!is_still(state)) return false;
+      stopped = stopped || state == 'T';
+    }
+  }
+  // One that stands before a tracer goes on with it: a SIGSTOP left behind would stop it for good.
+  if (stopped && status.stop_pending) stopped_before_.push_back(pid);
+  return true;
 }
 
 Freeze::Freeze(Freeze&& other) noexcept

@@ -37,6 +37,9 @@ class Freeze {
 
  private:
   Freeze() = default;
+  /// Notes whether it had been stopped before.
+  bool stands_still(int proc, pid_t pid);
+
   bool active_ = true;
   std::vector<pid_t> processes_;
   std::vector<pid_t> stopped_before_;

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,12 +41,27 @@ constexpr int kNoHands = 125;
 constexpr int64_t kLeaveMs = 3'000;
 constexpr int64_t kCountMs = 200;
 constexpr int64_t kKillMs = 1'000;
+/// So many processes others of this user may start beside a Pod, and more.
+constexpr uint64_t kOthersMayStart = 256;
 /// Of a loan with commands that run.
 constexpr int64_t kPatienceMs = 2'000;
 
-/// What is put around the hands and all that they start, once. Files come with each command. RLIMIT_NPROC would count all processes of the user.
+/// Processes and threads of this user, as far as they can be seen.
+uint64_t tasks_of_user() {
+  uint64_t count = 0;
+  UniqueFd proc(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  for (pid_t pid : tools::all_processes()) {
+    struct stat info{};
+    // The directory links to ".", ".." and each thread.
+    if (::fstatat(proc.get(), (std::to_string(pid) + "/task").c_str(), &info, 0) == 0 && info.st_uid == ::geteuid() && info.st_nlink > 2) count += info.st_nlink - 2;
+  }
+  return count;
+}
+
+/// What is put around the hands and all that they start, once. Files come with each command.
 Result<Confinement> prepare_confinement(Limits limits, bool network) {
-  limits.processes.reset();
+  // RLIMIT_NPROC counts all processes of the user, so it is no more than a bound from which counting can win against one that forks without end. As root it binds nobody.
+  if (limits.processes) *limits.processes += tasks_of_user() + kOthersMayStart;
   return Confinement::prepare(limits, {.unix_sockets = false, .network = network});
 }
 

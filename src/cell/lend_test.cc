@@ -257,6 +257,37 @@ TEST_F(Lend, AProcessThatWasStoppedStaysStopped) {
   EXPECT_EQ(script("ps -o state= -C sleep").content.value_or(""), "T\n");
 }
 
+TEST_F(Lend, AProcessThatStandsBeforeItsTracerGoesOnWithIt) {
+  // Its tracer passes on every signal, as strace does.
+  start_python(R"(import ctypes, signal
+os.chdir(')" + path("other") + R"(')
+ptrace = ctypes.CDLL(None).ptrace
+def trace():
+  given, kept = os.pipe()
+  pid = os.fork()
+  if pid == 0:
+    os.read(given, 1)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    open('went-on', 'w').close()
+    os._exit(0)
+  assert ptrace(0x4206, pid, None, None) == 0
+  os.write(kept, b'x')
+  os.waitpid(pid, 0)
+  ready.set()
+  while not os.path.exists('go'): time.sleep(0.001)
+  ptrace(7, pid, None, None)
+  while os.WIFSTOPPED(status := os.waitpid(pid, 0)[1]):
+    event, number = status >> 16, os.WSTOPSIG(status)
+    if event and number == signal.SIGSTOP: ptrace(0x4208, pid, None, None)
+    else: ptrace(7, pid, None, ctypes.c_void_p(0 if event else number))
+ready = threading.Event()
+threading.Thread(target=trace, daemon=True).start()
+ready.wait())");
+  ASSERT_TRUE(lend("lent"));
+  write("other/go", "");
+  EXPECT_TRUE(until([&] { return io::exists(path("other/went-on")); }));
+}
+
 TEST_F(Lend, OneDirectoryWithoutThoseBelowIsWrittenByToolsAlone) {
   config_.start.scope = {{{work(), Permission::Write, false}, {path("other"), Permission::Write, true}}, {}};
   EXPECT_TRUE(script("touch " + path("x")).is_error);

@@ -68,6 +68,9 @@ TEST(CommandLine, TheOtherCommands) {
   EXPECT_EQ(parsed<DoctorOptions>({"doctor", "--json"}), DoctorOptions{true});
   EXPECT_EQ(parsed<CellOptions>({"cell", "--scope", "write:src", "--network", "none", "--", "make", "-j", "--explain"}),
             (CellOptions{.scope = {"write:src"}, .network = "none", .command = {"make", "-j", "--explain"}}));
+  EXPECT_EQ(parsed<CellOptions>({"cell", "--isolation", "landlock", "--explain"}), (CellOptions{.isolation = "landlock", .explain = true}));
+  EXPECT_EQ(parsed<ExecOptions>({"exec", "web", "--cwd", "src", "--env", "A", "--env", "B", "--", "make", "--env", "-j"}),
+            (ExecOptions{.name = "web", .cwd = "src", .env = {"A", "B"}, .command = {"make", "--env", "-j"}}));
   EXPECT_EQ(parsed<VersionOptions>({"version"}), VersionOptions{});
   EXPECT_EQ(parsed<VersionOptions>({"--version"}), VersionOptions{});
   EXPECT_EQ(parsed<DemoOptions>({"demo"}), DemoOptions{});
@@ -92,7 +95,7 @@ TEST(CommandLine, HelpGoesToStdoutAndTeaches) {
 }
 
 TEST(CommandLine, EveryCommandHasHelp) {
-  for (char const* name : {"run", "ps", "scope", "attach", "send", "read", "stop", "logs", "doctor", "demo", "cell", "restore",
+  for (char const* name : {"run", "ps", "scope", "attach", "send", "read", "stop", "logs", "doctor", "demo", "cell", "exec", "restore",
                            "version", "help"}) {
     auto result = parse_command_line({"help", name});
     EXPECT_EQ(result.exit_code, kFinished) << name;

@@ -64,7 +64,7 @@ Result<void> hand_over(std::string const& path, std::vector<UniqueFd> const& des
   if (::connect(socket.get(), reinterpret_cast<sockaddr const*>(&address), sizeof address) != 0) return fail_errno("connect to " + path, errno);
   std::vector<int> raw;
   for (auto const& descriptor : descriptors) raw.push_back(descriptor.get());
-  if (base::send_with_descriptors(socket.get(), "{\"method\":\"exec\"}\n", raw, MSG_NOSIGNAL) < 0) return fail_errno("send to " + path, errno);
+  if (base::send_with_descriptors(socket.get(), pod::kExecDatagram, raw, MSG_NOSIGNAL) < 0) return fail_errno("send to " + path, errno);
   return {};
 }
 

@@ -112,12 +112,12 @@ void PokeSocket::read_all() {
 }
 
 void PokeSocket::take(std::string_view line, pid_t sender, std::vector<UniqueFd> descriptors) {
-  if (!descriptors.empty() && handler_.exec) return handler_.exec(std::move(descriptors));
+  if (line == kExecDatagram && handler_.exec) return handler_.exec(std::move(descriptors));
   auto method = wire::decode_method(line);
   if (method && std::holds_alternative<wire::PokeMethod>(method->body)) return;
   auto const* event = method ? std::get_if<wire::PodEventMethod>(&method->body) : nullptr;
   if (event != nullptr) handler_.told(sender, event->event);
-  else log::warn("process " + std::to_string(sender) + " sent to " + path_ + " what is no poke and no pod_event; it was dropped");
+  else log::warn("process " + std::to_string(sender) + " sent to " + path_ + " what is no poke, pod_event or exec; it was dropped");
 }
 
 // ---- Sending

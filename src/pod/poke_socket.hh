@@ -19,12 +19,13 @@ namespace insomnia::pod {
 
 /// The longest datagram: one method line.
 inline constexpr size_t kMaxPoke = 128u << 10;
+/// Comes with descriptors (cell/init_protocol.hh, RunExec).
+inline constexpr std::string_view kExecDatagram = "{\"method\":\"exec\"}\n";
 
 /// The poke socket of the Pod whose stream socket is `pod_socket`: it lies beside it and its path is as long.
 std::string poke_path(std::string const& pod_socket);
 
-/// The light lane between Pods (doc/protocol.md, "The poke socket"): a datagram socket, one datagram is one `poke` or `pod_event`, or has descriptors for `exec`. Nothing is
-/// answered. The handlers must not destroy it.
+/// The light lane between Pods (doc/protocol.md, "The poke socket"): a datagram socket, one datagram is one `poke` or `pod_event`, or kExecDatagram. Nothing is answered. The handlers must not destroy it.
 class PokeSocket {
  public:
   struct Handler {
@@ -32,7 +33,7 @@ class PokeSocket {
     std::function<void()> poked;
     /// A pod_event of a process of this user. Whether that process may speak so is for the receiver to find out.
     std::function<void(pid_t sender, wire::PodEvent const&)> told;
-    /// `insomnia exec`: the descriptors that came with an empty datagram (cell/init_protocol.hh, RunExec).
+    /// `insomnia exec`: the descriptors that came with kExecDatagram.
     std::function<void(std::vector<UniqueFd>)> exec = nullptr;
   };
 

@@ -160,5 +160,22 @@ TEST(ScopeGate, ChangeSettlesWhenTheRefusedWriteEnds) {
   EXPECT_EQ(settled, 2);
 }
 
+TEST(ScopeGate, ChangeSettlesWhenTheStartsThatBeganBeforeHaveEnded) {
+  auto before = scope::Scope::from_resolved({{{"/a", Permission::Write, true}, {"/b", Permission::Write, true}}, {}});
+  auto after = scope::Scope::from_resolved({{{"/a", Permission::Write, true}}, {}});
+  ScopeGate gate(before, "");
+  std::optional<ScopeGate::Starting> first = gate.begin_start();
+  int settled = 0;
+  gate.change(after, [&] { ++settled; });
+  std::optional<ScopeGate::Starting> later = gate.begin_start();
+  EXPECT_EQ(first->scope().decide_resolved("/b/x").permission, Permission::Write);
+  EXPECT_NE(later->scope().decide_resolved("/b/x").permission, Permission::Write);
+  EXPECT_EQ(settled, 0);
+  first.reset();
+  EXPECT_EQ(settled, 1) << "the later one has the new scope already";
+  later.reset();
+  EXPECT_EQ(settled, 1);
+}
+
 }  // namespace
 }  // namespace insomnia::tools

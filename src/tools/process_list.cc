@@ -69,7 +69,7 @@ std::optional<std::vector<pid_t>> listed_children(pid_t pid) {
 
 std::vector<ProcessInfo> descendants_by_scan(pid_t root) {
   std::multimap<pid_t, ProcessInfo> by_parent;
-  for (pid_t pid : numbered_entries("/proc")) {
+  for (pid_t pid : all_processes()) {
     if (auto info = read_process(pid)) by_parent.emplace(info->parent, *info);
   }
   std::vector<ProcessInfo> result;
@@ -94,6 +94,8 @@ bool is_being_started(pid_t pid) {
 }
 
 }  // namespace
+
+std::vector<pid_t> all_processes() { return numbered_entries("/proc"); }
 
 std::optional<ProcessInfo> read_process(pid_t pid) {
   std::string stat = read_some(proc_path(pid, "stat"), 4096);
@@ -144,7 +146,7 @@ void kill_marked(std::string_view marker) {
   std::string entry = "INSOMNIA_CALL=" + std::string(marker) + ".";
   for (int pass = 0; pass < 20; ++pass) {
     bool found = false;
-    for (pid_t pid : numbered_entries("/proc")) {
+    for (pid_t pid : all_processes()) {
       struct stat info{};
       if (pid == ::getpid() || ::stat(proc_path(pid, "").c_str(), &info) != 0 || info.st_uid != ::geteuid()) continue;
       if (has_environment(pid, entry, true)) {

@@ -19,6 +19,9 @@ struct ProcessInfo {
 
 std::optional<ProcessInfo> read_process(pid_t pid);
 
+/// All that /proc shows.
+std::vector<pid_t> all_processes();
+
 /// All living processes below `root`, not counting it; parents before their children.
 std::vector<ProcessInfo> descendants(pid_t root);
 
