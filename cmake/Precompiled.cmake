@@ -3,6 +3,7 @@
 set(INSOMNIA_PRECOMPILE OFF)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_BUILD_TYPE STREQUAL "Dev")
   set(INSOMNIA_PRECOMPILE ON)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)  # for ccache
   file(WRITE ${CMAKE_BINARY_DIR}/precompiled.cc "")
   add_library(insomnia_precompiled STATIC ${CMAKE_BINARY_DIR}/precompiled.cc)
   target_link_libraries(insomnia_precompiled PUBLIC Threads::Threads)
