@@ -80,7 +80,7 @@ int run_in_cell(CellOptions const& options, Environment const& environment) {
   if (!here) return usage(here.error().message);
   manifest::Config settings;
   if (!options.manifest.empty() || !options.profile.empty()) {
-    auto loaded = load_settings(options.manifest, options.profile);
+    auto loaded = load_settings(options.manifest, options.profile, Paths::resolve(environment));
     if (!loaded) return usage(loaded.error().message);
     settings = *std::move(loaded);
   }

@@ -32,6 +32,7 @@ struct Parser {
   DemoOptions demo;
   CellOptions cell;
   ExecOptions exec;
+  ProfileOptions profile;
   std::string help_topic;
   bool version_flag = false;
 
@@ -45,6 +46,7 @@ struct Parser {
   void add_talking();
   void add_stop_and_logs();
   void add_cell();
+  void add_profile();
   void add_rest();
 };
 
@@ -194,6 +196,33 @@ void Parser::add_cell() {
   sub->add_option("COMMAND", exec.command, "the command, after --");
 }
 
+void Parser::add_profile() {
+  auto* sub = command("profile", "List, show, check and write profiles",
+                      "  insomnia profile list\n"
+                      "  insomnia profile show project:reviewer\n"
+                      "  insomnia profile check ./reviewer.lua\n"
+                      "  insomnia profile new reviewer --project\n"
+                      "\n"
+                      "A profile is a recipe for Pods, in Lua or TOML: model, prompt, limits, tools. `insomnia run --profile NAME` starts a Pod by it, and "
+                      "models choose\n"
+                      "one for each Pod that they spawn. NAME is one of `list`, `source:name`, or a path.\n");
+  sub->require_subcommand(1);
+  auto action = [&, sub](std::string const& name, std::string const& purpose, ProfileOptions::Action value) {
+    auto* result = sub->add_subcommand(name, purpose);
+    result->callback([this, value] { profile.action = value; });
+    return result;
+  };
+  auto* list = action("list", "the profiles at hand: built in, the user's, the project's", ProfileOptions::Action::List);
+  list->add_flag("--json", profile.json, "a JSON list");
+  auto* show = action("show", "what a profile comes to, and where each value is from", ProfileOptions::Action::Show);
+  show->add_option("NAME", profile.selector, "the profile; default: the default one");
+  show->add_flag("--json", profile.json, "a JSON object");
+  action("check", "whether a profile and its modules are right: exit code 0 or 1", ProfileOptions::Action::Check)->add_option("NAME", profile.selector, "the profile, or its file; default: the default one");
+  auto* make = action("new", "write a commented starter", ProfileOptions::Action::New);
+  make->add_option("NAME", profile.selector, "its name")->required();
+  make->add_flag("--project", profile.project, "for this project, in .insomnia, not for this user");
+}
+
 void Parser::add_rest() {
   auto* sub = command("doctor", "Check kernel, libraries, directories and keys", "  insomnia doctor\n");
   sub->add_flag("--json", doctor.json, "a JSON object");
@@ -216,6 +245,7 @@ Parser::Parser() {
   add_talking();
   add_stop_and_logs();
   add_cell();
+  add_profile();
   add_rest();
   app.footer(
       std::string("Examples:\n"
@@ -232,6 +262,7 @@ Command Parser::command_of(std::string const& name) const {
   if (name == "scope") return scope;
   if (name == "cell") return cell;
   if (name == "exec") return exec;
+  if (name == "profile") return profile;
   if (name == "attach") return attach;
   if (name == "send") return send;
   if (name == "read") return read;

@@ -11,6 +11,7 @@
 #include "cli/doctor.hh"
 #include "cli/exec.hh"
 #include "cli/logs.hh"
+#include "cli/profile.hh"
 #include "cli/ps.hh"
 #include "cli/read.hh"
 #include "cli/run.hh"
@@ -23,7 +24,7 @@
 namespace insomnia::cli {
 
 using Command = std::variant<RunOptions, PsOptions, ScopeOptions, AttachOptions, SendOptions, ReadOptions, StopOptions, RestoreOptions,
-                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions, ExecOptions>;
+                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions, ExecOptions, ProfileOptions>;
 
 /// What the words after `insomnia` mean: a command, or a text to show and an exit code.
 struct ParsedCommandLine {

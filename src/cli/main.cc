@@ -17,6 +17,7 @@
 #include "cli/pod_command.hh"
 #include "loop/signals.hh"
 #include "pod/pod_main.hh"
+#include "profile/profile_host.hh"
 #include "profile/rehearsal_host.hh"
 #include "tools/hands_protocol.hh"
 
@@ -58,6 +59,7 @@ int run_command(Command const& command) {
                         [&](DemoOptions const& options) { return run_demo(options, environment); },
                         [&](CellOptions const& options) { return run_in_cell(options, environment); },
                         [&](ExecOptions const& options) { return exec_in_pod(options, environment); },
+                        [&](ProfileOptions const& options) { return run_profile_command(options, environment); },
                     },
                     command);
 }
@@ -70,6 +72,7 @@ int dispatch(std::vector<std::string> const& arguments) {
   if (first == "cell-probe") return cell::cell_probe_main();
   if (first == "lua" && arguments.size() > 1 && arguments[1] == "rehearsal")
     return profile::rehearsal_main(kHelperSocket);
+  if (first == "lua" && arguments.size() > 1 && arguments[1] == "profile") return profile::profile_main(kHelperSocket);
   ParsedCommandLine parsed;
   if (first != "pod") parsed = parse_command_line(arguments);
   if (first == "pod" || parsed.command) {

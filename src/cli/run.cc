@@ -120,6 +120,7 @@ int RunSession::execute() {
     return kFailed;
   }
   run_ = std::move(*prepared);
+  if (!run_.left_out.empty()) print_note("insomnia: nobody has trusted this project, so its profile " + run_.hand_over.profile + " is used without " + text::join(run_.left_out, ", "));
   launch();
   loop_.run();
   launch_.reset();

@@ -8,9 +8,9 @@
 #include "cli/output.hh"
 #include "llm/catalogue.hh"
 #include "manifest/manifest.hh"
+#include "pod/launch.hh"
 #include "pod/store.hh"
-#include "profile/profile_set.hh"
-#include "profile/selector.hh"
+#include "profile/discovery.hh"
 #include "scope/geometry.hh"
 #include "scope/scope.hh"
 
@@ -44,34 +44,27 @@ Result<manifest::Config> read_manifest(std::string const& option) {
   return manifest::resolve_paths(TRY(manifest::parse_toml(text, path)), io::parent_path(path));
 }
 
-struct LoadedProfile {
+/// The settings of a manifest or of a profile, and what people call it.
+struct Settings {
   manifest::Config config;
   std::string label;
+  std::string suggested_name;  ///< of a profile
+  std::vector<std::string> left_out;
 };
 
-Result<LoadedProfile> load_profile(std::string const& option) {
-  auto selector = option.empty() ? profile::Selector{} : profile::parse_cli_selector(option);
-  profile::ProfileSet profiles = profile::builtin_profiles();
-  if (selector.kind == profile::Selector::Kind::Path) {
-    return fail(Code::Unsupported,
-                "profile files cannot be used yet: " + selector.path +
-                    "; write the settings as a manifest (TOML) and pass it with --manifest");
-  }
-  auto entry = profiles.select(selector);
-  if (!entry) {
-    return std::unexpected(
-        Error{entry.error().code, entry.error().message + "; profiles at hand: " + profiles.selector_list()});
-  }
-  return LoadedProfile{TRY(profiles.load(*entry)), entry->qualified_name()};
+Result<Settings> load_profile(std::string const& option, Paths const& paths, std::string const& cwd) {
+  profile::ProfileReading reading{.workspace = cwd, .start_host = profile::host_process(pod::RuntimeCommand::self().program)};
+  auto selected = TRY(profile::read_selected_profile(option, profile::discover_profiles(profile::profile_places(paths, cwd), reading), reading));
+  return Settings{std::move(selected.profile.config), std::move(selected.label), std::move(selected.pod_name), std::move(selected.profile.left_out)};
 }
 
 /// Fails before anything is started when the model is unknown or its key is missing.
-Result<void> check_model(manifest::ModelManifest const& model, Environment const& environment,
-                         Paths const& paths) {
+Result<llm::ModelConfig> check_model(manifest::ModelManifest const& model, Environment const& environment,
+                                    Paths const& paths) {
   auto catalogue = TRY(llm::Catalogue::load(paths.config_dir));
   auto resolved = TRY(catalogue.resolve(model));
   TRY(llm::resolve_key(resolved, environment));
-  return {};
+  return resolved;
 }
 
 /// Whether a stored Pod may stand for the one that the options describe. Its name and its model do not
@@ -80,6 +73,8 @@ bool same_settings(manifest::Config wanted, manifest::Config const& stored) {
   if (auto scope = scope::Scope::create(wanted.scope)) wanted.scope = scope->rules();
   wanted.pod_name = stored.pod_name;
   wanted.model = stored.model;
+  // Ratios became tokens of that model's window.
+  if (wanted.compaction && wanted.compaction->ratio) wanted.compaction = stored.compaction;
   return wanted == stored;
 }
 
@@ -94,12 +89,12 @@ Result<void> set_scope(manifest::Config& config, RunOptions const& options, std:
 
 /// The configuration of a new Pod by manifest, profile and flags; a name only if the manifest has one, the
 /// model may be missing.
-Result<LoadedProfile> wanted_config(RunOptions const& options, std::string const& cwd) {
-  LoadedProfile layer;
+Result<Settings> wanted_config(RunOptions const& options, Paths const& paths, std::string const& cwd) {
+  Settings layer;
   if (!options.manifest.empty())
-    layer = {TRY(read_manifest(options.manifest)), "manifest " + options.manifest};
+    layer = {TRY(read_manifest(options.manifest)), "manifest " + options.manifest, "", {}};
   else
-    layer = TRY(load_profile(options.profile));
+    layer = TRY(load_profile(options.profile, paths, cwd));
   layer.config = manifest::merge(manifest::builtin_defaults(), layer.config);
   TRY(set_scope(layer.config, options, cwd));
   if (options.max_turns) layer.config.worker.max_turns = options.max_turns;
@@ -135,9 +130,9 @@ Result<void> check_run_options(RunOptions const& options) {
   return {};
 }
 
-Result<manifest::Config> load_settings(std::string const& manifest, std::string const& profile) {
+Result<manifest::Config> load_settings(std::string const& manifest, std::string const& profile, Paths const& paths) {
   if (!manifest.empty()) return read_manifest(manifest);
-  return TRY(load_profile(profile)).config;
+  return TRY(load_profile(profile, paths, TRY(io::current_directory()))).config;
 }
 
 Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& environment, Paths const& paths,
@@ -145,7 +140,7 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
   TRY(paths.require_data_dir());
   TRY(paths.require_runtime_dir());
   std::string cwd = TRY(working_directory(options.cwd));
-  auto [config, label] = TRY(wanted_config(options, cwd));
+  auto [config, label, suggested_name, left_out] = TRY(wanted_config(options, paths, cwd));
 
   bool own_settings =
       !options.manifest.empty() || !options.profile.empty() || !options.scope.empty() || options.max_turns;
@@ -153,6 +148,8 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
     return !own_settings || same_settings(config, stored.config);
   };
   std::string name = options.name;
+  // The default profile says nothing of what its Pod is; the directory does.
+  bool own_name = !options.profile.empty() && suggested_name != "insomnia" && !suggested_name.empty();
   if (!name.empty() && name_is_taken(name)) {
     return fail(Code::AlreadyExists, "Pod `" + name + "` is running; `insomnia send " + name +
                                          " \"…\"` gives it more to do, `insomnia attach " + name +
@@ -160,7 +157,7 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
   }
   if (name.empty()) {
     name =
-        free_name(config.pod_name.value_or(sanitize_pod_name(io::base_name(cwd), "pod")),
+        free_name(config.pod_name.value_or(own_name ? suggested_name : sanitize_pod_name(io::base_name(cwd), "pod")),
                   [&](std::string const& candidate) {
                     if (name_is_taken(candidate)) return false;
                     auto stored = pod::read_pod_state(paths, candidate);
@@ -186,7 +183,8 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
   }
   if (!options.model.empty()) config.model = manifest::ModelManifest{.ref = options.model};
   if (config.model.empty()) config.model = TRY(llm::default_model(environment, paths.config_dir));
-  TRY(check_model(config.model, environment, paths));
+  auto model = TRY(check_model(config.model, environment, paths));
+  config = manifest::with_window(std::move(config), model.context_window);
   TRY(manifest::resolve(config, true));
 
   result.task = TRY(read_task(options.task));
@@ -195,6 +193,7 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
   result.hand_over.workspace_root = cwd;
   result.hand_over.task = safe_line(result.task, kTaskForPeople);
   result.hand_over.profile = label;
+  if (!result.continuing) result.left_out = std::move(left_out);
   result.hand_over.wait_for_scope_ms = int64_t{1000} * options.wait_for_scope_s;
   result.hand_over.exit_when_settled = !options.keep && !options.detach;
   return result;

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/environment.hh"
 #include "base/error.hh"
@@ -16,6 +17,7 @@ struct PreparedRun {
   std::string task;
   pod::HandOver hand_over;
   bool continuing = false;  ///< the Pod has stored state
+  std::vector<std::string> left_out;  ///< of its profile: what nobody has trusted its project with
 };
 
 /// Checks what the command line alone can get wrong: names, scope rules, contradictions. The caller exits
@@ -33,7 +35,7 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
                                 std::function<bool(std::string const&)> const& name_is_taken);
 
 /// What a manifest file says, or else a profile ("": the default one); paths in it are resolved. No defaults are filled in.
-Result<manifest::Config> load_settings(std::string const& manifest, std::string const& profile);
+Result<manifest::Config> load_settings(std::string const& manifest, std::string const& profile, Paths const& paths);
 
 /// `base`, `base`-2, `base`-3 …: the first that `usable` accepts. Pure.
 std::string free_name(std::string const& base, std::function<bool(std::string const&)> const& usable);

@@ -10,24 +10,22 @@
 namespace insomnia::manifest {
 namespace bj = boost::json;
 
-void DecodeContext::reject(std::string_view path, std::string_view why) {
-  if (error_) return;
-  std::string message;
-  if (positions_ != nullptr) {
-    // What is missing has no place of its own: the table that lacks it is shown.
-    auto position = positions_->find(path);
-    for (auto shorter = path; position == positions_->end() && !shorter.empty();
-         position = positions_->find(shorter)) {
+PlaceOf place_in(std::string file, Positions const& positions) {
+  return [file = std::move(file), &positions](std::string_view path) {
+    auto position = positions.find(path);
+    for (auto shorter = path; position == positions.end() && !shorter.empty(); position = positions.find(shorter)) {
       auto cut = shorter.find_last_of(".[");
       shorter = shorter.substr(0, cut == std::string_view::npos ? 0 : cut);
     }
-    message = file_ + ":";
-    if (position != positions_->end()) {
-      message += std::to_string(position->second.line) + ":" + std::to_string(position->second.column) + ":";
-    }
-    message += " ";
-  }
-  error_ = Error{Code::InvalidArgument, message + text::one_line(path, 200) + ": " + std::string(why)};
+    std::string place = file + ":";
+    if (position != positions.end()) place += std::to_string(position->second.line) + ":" + std::to_string(position->second.column) + ":";
+    return place + " ";
+  };
+}
+
+void DecodeContext::reject(std::string_view path, std::string_view why) {
+  if (error_) return;
+  error_ = Error{Code::InvalidArgument, (place_ ? place_(path) : "") + (path.empty() ? "" : text::one_line(path, 200) + ": ") + std::string(why)};
 }
 
 namespace {
@@ -81,6 +79,7 @@ struct Demands {
   std::string_view allowed = {};
   uint64_t minimum = 0;
   bool not_empty = false;
+  bool is_part = false;
 };
 
 // One `read` for each type that a key can have. All take (context, value, path, out, demands).
@@ -143,9 +142,10 @@ double nine_digits(double value) {
   return value;
 }
 
-bool read(Context& context, bj::value const& value, Path path, double& out, Demands const&) {
+bool read(Context& context, bj::value const& value, Path path, double& out, Demands const& demands) {
   if (!value.is_number()) return context.reject(path, "must be a number"), false;
   out = nine_digits(value.to_number<double>());
+  if (demands.is_part && !(out > 0 && out <= 1)) return context.reject(path, "must be a number above 0 and up to 1"), false;
   if (std::isfinite(out) && out >= 0) return true;
   return context.reject(path, "must be a number that is not negative"), false;
 }
@@ -277,6 +277,7 @@ bool read(Context& context, bj::value const& value, Path path, std::optional<T>&
 template <class T>
 bool read(Context& context, bj::value const& value, Path path, std::vector<T>& out, Demands const& demands) {
   auto const* list = value.if_array();
+  if (list == nullptr && context.empty_tables_are_lists() && value.is_object() && value.get_object().empty()) return true;
   if (list == nullptr) return context.reject(path, "must be a list"), false;
   for (size_t i = 0; i < list->size(); ++i) {
     T member{};
@@ -294,7 +295,7 @@ void read_fields(DecodeTable& table, Struct& out) {
       std::string path =
           table.path_of(field.alias.empty() || table.find(field.key) != nullptr ? field.key : field.alias);
       read(table.context(), *value, path, out.*field.member,
-           Demands{field.allowed, field.minimum, field.not_empty});
+           Demands{field.allowed, field.minimum, field.not_empty, field.is_part});
     } else if (field.required) {
       table.reject(field.key, "is missing");
     }
@@ -351,18 +352,13 @@ void read_session(Context& context, bj::value const& value, Config& out) {
 
 }  // namespace
 
-Result<Config> decode_config(bj::object const& object, DecodeContext context) {
-  Config out;
-  DecodeTable root(context, object, "");
+void read_shared_sections(DecodeTable& root, Config& out) {
   auto section = [&](std::string_view key, auto& member) {
-    if (auto const* value = root.find(key)) read(context, *value, std::string(key), member, {});
+    if (auto const* value = root.find(key)) read(root.context(), *value, std::string(key), member, {});
   };
-  if (auto const* pod = root.find("pod")) read_pod(context, *pod, out);
   section("model", out.model);
-  if (auto const* worker = root.find("worker")) read_worker(context, *worker, out.worker);
-  section("scope", out.scope);
-  section("delegation_scope", out.delegation_scope);
-  if (auto const* session = root.find("session")) read_session(context, *session, out);
+  if (auto const* worker = root.find("worker")) read_worker(root.context(), *worker, out.worker);
+  if (auto const* session = root.find("session")) read_session(root.context(), *session, out);
   section("permissions", out.permissions);
   section("compaction", out.compaction);
   section("web", out.web);
@@ -372,6 +368,15 @@ Result<Config> decode_config(bj::object const& object, DecodeContext context) {
   section("sandbox", out.sandbox);
   section("limits", out.limits);
   section("budget", out.budget);
+}
+
+Result<Config> decode_config(bj::object const& object, DecodeContext context) {
+  Config out;
+  DecodeTable root(context, object, "");
+  if (auto const* pod = root.find("pod")) read_pod(context, *pod, out);
+  if (auto const* scope = root.find("scope")) read(context, *scope, "scope", out.scope, {});
+  if (auto const* scope = root.find("delegation_scope")) read(context, *scope, "delegation_scope", out.delegation_scope, {});
+  read_shared_sections(root, out);
   root.finish();
   return std::move(context).finish(std::move(out));
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/json.hpp>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,10 +18,12 @@ namespace insomnia::manifest {
 class DecodeContext {
  public:
   DecodeContext() = default;
-  DecodeContext(std::string file, Positions const& positions)
-      : file_(std::move(file)), positions_(&positions) {}
+  explicit DecodeContext(PlaceOf place, bool empty_tables_are_lists = false)
+      : place_(std::move(place)), empty_tables_are_lists_(empty_tables_are_lists) {}
 
   void reject(std::string_view path, std::string_view why);
+  /// Lua has one empty table for both.
+  bool empty_tables_are_lists() const { return empty_tables_are_lists_; }
   /// The error, or `value`.
   template <class T>
   Result<T> finish(T value) && {
@@ -29,8 +32,8 @@ class DecodeContext {
   }
 
  private:
-  std::string file_;
-  Positions const* positions_ = nullptr;
+  PlaceOf place_;
+  bool empty_tables_are_lists_ = false;
   std::optional<Error> error_;
 };
 
@@ -59,6 +62,9 @@ class DecodeTable {
   std::string path_;
   std::vector<std::string_view> asked_;
 };
+
+/// The sections that a manifest and a profile share: all but [pod] and the scopes.
+void read_shared_sections(DecodeTable& root, Config& out);
 
 /// Decodes the whole tree.
 Result<Config> decode_config(boost::json::object const& object, DecodeContext context);

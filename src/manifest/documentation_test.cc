@@ -39,6 +39,7 @@ TEST(ManifestDocument, NamesEveryKey) {
   expect_keys<Permissions>(section(text, "## `[permissions]`"));
   expect_keys<PermissionRule>(section(text, "## `[permissions]`"));
   expect_keys<Compaction>(section(text, "## `[compaction]`"));
+  expect_keys<CompactionRatio>(section(text, "## `[compaction]`"));
   expect_keys<WebSearch>(section(text, "## `[web]`"), "search.");
   expect_keys<WebFetch>(section(text, "## `[web]`"), "fetch.");
   expect_keys<Memory>(section(text, "## `[memory]`"));

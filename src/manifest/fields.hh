@@ -20,6 +20,7 @@ struct Field {
   uint64_t minimum = 0;
   bool not_empty = false;
   bool required = false;
+  bool is_part = false;  ///< a number above 0 and up to 1
 };
 
 template <class Struct, class Member>
@@ -40,6 +41,10 @@ constexpr Field<Struct, Member> at_least(std::string_view key, Member Struct::* 
 template <class Struct, class Member>
 constexpr Field<Struct, Member> text(std::string_view key, Member Struct::* member) {
   return {key, member, {}, {}, 0, true};
+}
+template <class Struct, class Member>
+constexpr Field<Struct, Member> part(std::string_view key, Member Struct::* member, std::string_view alias = {}) {
+  return {key, member, alias, {}, 0, false, false, true};
 }
 template <class Struct, class Member>
 constexpr Field<Struct, Member> required(std::string_view key, Member Struct::* member) {
@@ -85,6 +90,7 @@ inline constexpr auto kFields<ModelManifest> = std::tuple{
 template <>
 inline constexpr auto kFields<Worker> = std::tuple{
     text("instruction", &Worker::instruction),
+    text("instruction_text", &Worker::instruction_text),
     text("language", &Worker::language),
     at_least("max_tokens", &Worker::max_tokens, 1),
     at_least("max_turns", &Worker::max_turns, 1),
@@ -120,7 +126,14 @@ inline constexpr auto kFields<Permissions> = std::tuple{
 };
 
 template <>
+inline constexpr auto kFields<CompactionRatio> = std::tuple{
+    part("threshold", &CompactionRatio::threshold),
+    part("request_threshold", &CompactionRatio::request_threshold, "request"),
+    part("worker_context_max_tokens", &CompactionRatio::worker_context_max_tokens, "worker"),
+};
+template <>
 inline constexpr auto kFields<Compaction> = std::tuple{
+    field("ratio", &Compaction::ratio),
     field("prune_protected_tokens", &Compaction::prune_protected_tokens),
     field("prune_min_savings", &Compaction::prune_min_savings),
     field("threshold", &Compaction::threshold, "compact_threshold"),

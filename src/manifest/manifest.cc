@@ -1,5 +1,8 @@
 #include "manifest/manifest.hh"
 
+#include <cmath>
+#include <utility>
+
 namespace insomnia::manifest {
 namespace {
 
@@ -41,6 +44,18 @@ Config builtin_defaults() {
   Config config;
   config.worker.tool_output_default_max_bytes = kToolOutputMaxBytes;
   config.worker.file_upload_max_bytes = kFileUploadMaxBytes;
+  return config;
+}
+
+Config with_window(Config config, uint64_t context_window) {
+  if (!config.compaction || !config.compaction->ratio) return config;
+  CompactionRatio ratio = *std::exchange(config.compaction->ratio, std::nullopt);
+  auto set = [&](std::optional<uint64_t>& tokens, std::optional<double> part) {
+    if (!tokens && part) tokens = static_cast<uint64_t>(std::floor(static_cast<double>(context_window) * *part));
+  };
+  set(config.compaction->threshold, ratio.threshold);
+  set(config.compaction->request_threshold, ratio.request_threshold);
+  set(config.compaction->worker_context_max_tokens, ratio.worker_context_max_tokens);
   return config;
 }
 

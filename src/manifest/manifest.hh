@@ -52,7 +52,8 @@ struct ModelManifest {
 using Reasoning = std::variant<std::string, int64_t>;
 
 struct Worker {
-  std::optional<std::string> instruction;  ///< prompt reference
+  std::optional<std::string> instruction;       ///< prompt reference
+  std::optional<std::string> instruction_text;  ///< the prompt itself, taken as it stands; wins over a reference of the same layer
   std::optional<std::string> language;
   std::optional<uint32_t> max_tokens;
   std::optional<uint32_t> max_turns;  ///< per run
@@ -80,7 +81,14 @@ struct Permissions {
   friend bool operator==(Permissions const&, Permissions const&) = default;
 };
 
+/// Thresholds as parts of the model's context window, above 0 and up to 1. What is given in tokens wins.
+struct CompactionRatio {
+  std::optional<double> threshold, request_threshold, worker_context_max_tokens;
+  friend bool operator==(CompactionRatio const&, CompactionRatio const&) = default;
+};
+
 struct Compaction {
+  std::optional<CompactionRatio> ratio;
   std::optional<uint64_t> prune_protected_tokens;
   std::optional<uint64_t> prune_min_savings;
   std::optional<uint64_t> threshold;
@@ -241,6 +249,8 @@ Config merge(Config lower, Config const& upper);
 Config builtin_defaults();
 /// Joins relative paths to `base`, which is absolute.
 Config resolve_paths(Config config, std::string const& base);
+/// Compaction's ratios as tokens of a window of `context_window` tokens. Without ratios: the same config.
+Config with_window(Config config, uint64_t context_window);
 /// What memory, when it is on, keeps general tools from writing: its folders below `workspace_root`, or below its own root.
 std::vector<scope::ScopeRule> memory_denies(Config const& config, std::string const& workspace_root);
 /// Checks what must be there and absolute: `missing required field: …`, `path must be absolute (…): …`.

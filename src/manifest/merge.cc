@@ -47,6 +47,7 @@ void overlay_compaction(std::optional<Compaction>& lower, std::optional<Compacti
 }
 
 void overlay_worker(Worker& lower, Worker const& upper) {
+  if (upper.instruction) lower.instruction_text.reset();
   overlay(lower, upper);
   overlay(lower.tool_output_default_max_bytes, upper.tool_output_default_max_bytes);
   overlay(lower.file_upload_max_bytes, upper.file_upload_max_bytes);

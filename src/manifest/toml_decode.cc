@@ -197,7 +197,7 @@ Result<bj::object> parse_toml_document(std::string_view text, std::string const&
 Result<Config> parse_toml(std::string_view text, std::string const& file_name) {
   Positions positions;
   bj::object object = TRY(parse_toml_document(text, file_name, positions));
-  return decode_config(object, DecodeContext(file_name, positions));
+  return decode_config(object, DecodeContext(place_in(file_name, positions)));
 }
 
 }  // namespace insomnia::manifest

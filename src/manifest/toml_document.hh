@@ -2,6 +2,7 @@
 
 #include <boost/json/fwd.hpp>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -19,6 +20,12 @@ struct Position {
 
 /// Where keys and list members stand, by path: `scope.allow[0].target`.
 using Positions = std::map<std::string, Position, std::less<>>;
+
+/// Where a key stands, as the beginning of an error: "file:12:3: ". What is missing has no place of its own: that of the table that lacks it.
+using PlaceOf = std::function<std::string(std::string_view path)>;
+
+/// For a file whose keys have positions. REQUIRES: `positions` outlives the result.
+PlaceOf place_in(std::string file, Positions const& positions);
 
 /// `parent` + "." + `key`; the key is quoted when it is not a bare one.
 std::string key_path(std::string_view parent, std::string_view key);

@@ -18,12 +18,13 @@ namespace insomnia::pod {
 
 /// The threads of a Pod beside its loop. Made first of all: starting a thread waits for libraries that are being loaded.
 struct PodWorkers {
-  explicit PodWorkers(loop::EventLoop& loop) : log(loop, "log"), registry(loop, "registry") {
+  explicit PodWorkers(loop::EventLoop& loop) : log(loop, "log"), registry(loop, "registry"), profiles(loop, "profiles") {
     log.start();
     registry.start();
   }
   loop::Worker log;
   loop::Worker registry;
+  loop::Worker profiles;  ///< evaluates Lua; starts when that is needed
 };
 
 /// Who this Pod is and what it durably owns; made once at start, shared by the parts of its brain. All on the loop's thread, but for

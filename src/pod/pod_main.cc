@@ -29,6 +29,7 @@
 #include "pod/scope_wait.hh"
 #include "pod/cell_choice.hh"
 #include "pod/startup.hh"
+#include "profile/discovery.hh"
 #include "prompt/system_prompt.hh"
 #include "registry/liveness.hh"
 
@@ -84,7 +85,7 @@ class PodProcess {
   std::optional<scope::Scope> scope_;
   std::optional<Error> failure_;  ///< why it ended, when that was not asked for
 
-  profile::ProfileSet profiles_ = profile::builtin_profiles();
+  profile::ProfileSet profiles_;
   std::optional<prompt::PromptCatalog> prompts_;
   std::unique_ptr<http::Client> http_;
   UniqueFd lifeline_;
@@ -241,6 +242,7 @@ Result<void> PodProcess::start_brain() {
 
   prompts_ = TRY(prompt::PromptCatalog::load(
       prompt::PromptSources::standard(paths_.config_dir, state_.workspace_root, manifest.config.prompt_pack.value_or(""))));
+  profiles_ = profile::discover_profiles(profile::profile_places(paths_, state_.cwd), {.workspace = state_.workspace_root, .start_host = profile::host_process(self.program)});
   std::string spawn_description = TRY(prompts_->render("spawn_pod_tool_description", {{"available_profiles", profiles_.description_list()},
                                                                                       {"default_profile", profiles_.default_name()},
                                                                                       {"profile_diagnostic", profiles_.diagnostic}}));
@@ -259,6 +261,7 @@ Result<void> PodProcess::start_brain() {
   } else {
     prompt::SystemPromptInput input;
     input.instruction = manifest.instruction();
+    input.instruction_text = manifest.config.worker.instruction_text;
     input.pod_name = state_.pod_name;
     input.cwd = state_.cwd;
     input.language = manifest.language();

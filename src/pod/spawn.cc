@@ -8,8 +8,8 @@
 #include "base/io.hh"
 #include "base/text.hh"
 #include "base/uuid.hh"
+#include "llm/catalogue.hh"
 #include "pod/target_directories.hh"
-#include "profile/config_builder.hh"
 
 namespace insomnia::pod {
 namespace {
@@ -35,6 +35,14 @@ bool is_directory(std::string const& path) {
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+/// For the spawner: what its child's profile wanted and does not get.
+std::string without(std::vector<std::string> const& left_out, std::vector<std::string> const& unmapped) {
+  std::string text;
+  if (!left_out.empty()) text += ". Nobody has trusted this project, so of its profile is left out: " + text::join(left_out, ", ");
+  if (!unmapped.empty()) text += ". Its profile also says what has no counterpart here: " + text::one_line(text::join(unmapped, ", "), 300);
+  return text;
+}
+
 /// A name or scope that another holds and a limit that is reached are faults of the request, not of the machine.
 Error as_refusal(Error error) {
   if (error.code == Code::Conflict || error.code == Code::AlreadyExists || error.code == Code::LimitReached) error.code = Code::InvalidArgument;
@@ -54,6 +62,37 @@ void SpawnTransaction::start(std::string_view arguments) {
     finish(tools::failed(as_refusal(valid.error())));
     return;
   }
+  build_config();
+}
+
+void SpawnTransaction::build_config() {
+  profile::ChildRequest request{.pod_name = input_.name,
+                                .profile = input_.profile,
+                                .instruction = input_.instruction,
+                                .allow = allow_,
+                                .deny = deny_,
+                                .window_of = [config_dir = core_.paths.config_dir](manifest::ModelManifest const& model) -> std::optional<uint64_t> {
+                                  auto catalogue = llm::Catalogue::load(config_dir);
+                                  auto resolved = catalogue ? catalogue->resolve(model) : std::unexpected(catalogue.error());
+                                  return resolved ? std::optional(resolved->context_window) : std::nullopt;
+                                }};
+  if (!profile::evaluates_lua(profiles_, input_.profile)) return config_built(profile::build_child_config(core_.manifest, profiles_, request));
+  // `profiles_` and the manifest outlive the workers, and nobody changes them.
+  core_.workers->profiles.run<Result<profile::ChildConfig>>([this_manifest = &core_.manifest, profiles = &profiles_, request = std::move(request)] { return profile::build_child_config(*this_manifest, *profiles, request); },
+                                                            [this, alive = alive_](Result<profile::ChildConfig> child) {
+                                                              if (*alive) config_built(std::move(child));
+                                                            });
+}
+
+void SpawnTransaction::config_built(Result<profile::ChildConfig> child) {
+  if (cancelled()) return;
+  if (!child) return finish(tools::failed(as_refusal(child.error())));
+  hand_over_.config = std::move(child->config);
+  hand_over_.profile = std::move(child->profile);
+  left_out_ = std::move(child->left_out);
+  unmapped_ = std::move(child->unmapped);
+  // Meanwhile others may have started.
+  if (auto name = check_free_name(); !name) return finish(tools::failed(as_refusal(name.error())));
   record_starting();
 }
 
@@ -96,21 +135,12 @@ Result<void> SpawnTransaction::validate(std::string_view arguments) {
   if (socket_.size() > kMaxSocketPath) {
     return fail(Code::InvalidArgument, "the name `" + input_.name + "` makes the socket path " + socket_ + " too long; choose a shorter name");
   }
-  if (auto const* existing = children_.find(input_.name); existing != nullptr && children_.is_living(existing->pod_id)) {
-    return fail(Code::AlreadyExists, "you have a Pod named `" + input_.name + "` already; use SendToPod, or choose another name");
-  }
-  auto allow = TRY(scope::canonical_request(input_.scope));
-  auto deny = scope::travelling_denies(denies_that_travel(core_.authority.own(), core_.manifest.config.delegation_scope), allow);
-  scope::Scope child_scope = scope::Scope::from_resolved({allow, deny});
-  missing_ = missing_directories(allow);
+  TRY(check_free_name());
+  allow_ = TRY(scope::canonical_request(input_.scope));
+  deny_ = scope::travelling_denies(denies_that_travel(core_.authority.own(), core_.manifest.config.delegation_scope), allow_);
+  scope::Scope child_scope = scope::Scope::from_resolved({allow_, deny_});
+  missing_ = missing_directories(allow_);
   std::string cwd = TRY(child_cwd(child_scope));
-  auto child = TRY(profile::build_child_config(core_.manifest, profiles_,
-                                               {.pod_name = input_.name,
-                                                .profile = input_.profile,
-                                                .instruction = input_.instruction,
-                                                .allow = allow,
-                                                .deny = deny}));
-  hand_over_.config = std::move(child.config);
   hand_over_.ceilings = manifest::ceilings_below(core_.state.ceilings, core_.manifest.config);
   hand_over_.pod_id = uuid7(core_.loop.clock());
   hand_over_.instance_id = uuid7(core_.loop.clock());
@@ -118,10 +148,15 @@ Result<void> SpawnTransaction::validate(std::string_view arguments) {
   hand_over_.cwd = cwd;
   hand_over_.workspace_root = core_.state.workspace_root;
   hand_over_.task = text::one_line(input_.task, 200);
-  hand_over_.profile = child.profile;
   hand_over_.exit_when_settled = input_.end_when_done;
   hand_over_.die_with_parent = input_.die_with_parent;
   return {};
+}
+
+Result<void> SpawnTransaction::check_free_name() {
+  auto const* existing = children_.find(input_.name);
+  if (existing == nullptr || !children_.is_living(existing->pod_id)) return {};
+  return fail(Code::AlreadyExists, "you have a Pod named `" + input_.name + "` already; use SendToPod, or choose another name");
 }
 
 bool SpawnTransaction::will_be_made(std::string const& path) const {
@@ -337,7 +372,7 @@ void SpawnTransaction::deliver() {
         if (delivered) {
           finish({.summary = "spawned pod `" + input_.name + "` (" + hand_over_.profile + ") with " +
                              scope::describe_rules(hand_over_.config.scope.allow) + "; it works on the task now and its end will be " +
-                             "reported to you",
+                             "reported to you" + without(left_out_, unmapped_),
                   .content = std::nullopt,
                   .is_error = false});
           return;

@@ -11,6 +11,7 @@
 #include "pod/pod_tools.hh"
 #include "pod/restore.hh"
 #include "pod/scope_wait.hh"
+#include "profile/config_builder.hh"
 #include "profile/profile_set.hh"
 #include "tools/tool.hh"
 
@@ -43,6 +44,8 @@ class SpawnTransaction {
 
  private:
   Result<void> validate(std::string_view arguments);
+  void build_config();
+  void config_built(Result<profile::ChildConfig> child);
   Result<void> validate_restore(RestorableChild child);
   Result<void> check_free_name();
   Result<std::string> child_cwd(scope::Scope const& child_scope) const;
@@ -67,6 +70,8 @@ class SpawnTransaction {
   SpawnPodInput input_;
   HandOver hand_over_;
   std::string socket_;
+  std::vector<scope::ScopeRule> allow_, deny_;  ///< what is asked for, canonical
+  std::vector<std::string> left_out_, unmapped_;  ///< of the profile
   std::vector<std::string> missing_;  ///< directories that the scope names and that are made with the child
   bool restoring_ = false;
   bool works_ = false;  ///< the restored child goes on with a run

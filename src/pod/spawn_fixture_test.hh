@@ -7,6 +7,7 @@
 
 #include "pod/fixture_test.hh"
 #include "pod/spawn.hh"
+#include "profile/discovery.hh"
 
 namespace insomnia::pod {
 
@@ -79,7 +80,7 @@ class SpawnTest : public SpawnerTest {
     return state && *state ? (*state)->spawned_children : std::vector<ChildRecord>{};
   }
 
-  profile::ProfileSet profiles = profile::builtin_profiles();
+  profile::ProfileSet profiles = profile::discover_profiles({}, {.workspace = "/", .start_host = nullptr});
   std::unique_ptr<Children> children;
   std::unique_ptr<SpawnTransaction> transaction;
   std::optional<tools::Output> answer;

@@ -7,14 +7,17 @@
 #include "agent/history.hh"
 #include "base/io.hh"
 #include "base/json.hh"
+#include "base/log.hh"
+#include "base/text.hh"
 #include "base/uuid.hh"
 #include "llm/catalogue.hh"
-#include "profile/profile_set.hh"
+#include "pod/launch.hh"
+#include "profile/discovery.hh"
 #include "scope/scope.hh"
 
 namespace insomnia::pod {
 
-Result<HandOver> read_hand_over(PodOptions const& options, Environment const&, Paths const&) {
+Result<HandOver> read_hand_over(PodOptions const& options, Environment const&, Paths const& paths) {
   if (options.adopt && options.callback.empty()) return fail(Code::InvalidArgument, "--adopt requires --callback");
   if (options.spawn_config_fd) {
     UniqueFd fd(*options.spawn_config_fd);
@@ -32,16 +35,18 @@ Result<HandOver> read_hand_over(PodOptions const& options, Environment const&, P
 
   HandOver hand_over;
   std::string cwd = TRY(io::current_directory());
+  std::string workspace = options.workspace.empty() ? cwd : TRY(io::real_path(options.workspace));
   manifest::Config config = manifest::builtin_defaults();
   if (!options.manifest_path.empty()) {
     std::string file = io::absolute(options.manifest_path, cwd);
     auto layer = TRY(manifest::parse_toml(TRY(io::read_file(file, 4u << 20)), file));
     config = manifest::merge(std::move(config), manifest::resolve_paths(std::move(layer), io::parent_path(file)));
   } else {
-    profile::ProfileSet profiles = profile::builtin_profiles();
-    auto entry = TRY(profiles.select(profile::parse_cli_selector(options.profile.empty() ? "default" : options.profile)));
-    config = manifest::merge(std::move(config), TRY(profiles.load(entry)));
-    hand_over.profile = entry.qualified_name();
+    profile::ProfileReading reading{.workspace = workspace, .start_host = profile::host_process(RuntimeCommand::self().program)};
+    auto selected = TRY(profile::read_selected_profile(options.profile, profile::discover_profiles(profile::profile_places(paths, cwd), reading), reading));
+    config = manifest::merge(std::move(config), selected.profile.config);
+    hand_over.profile = selected.label;
+    if (!selected.profile.left_out.empty()) log::warn(selected.label + ": nobody has trusted this project, so its profile is used without " + text::join(selected.profile.left_out, ", "));
   }
   if (!options.name.empty()) config.pod_name = options.name;
   if (!options.model.empty()) {
@@ -50,7 +55,7 @@ Result<HandOver> read_hand_over(PodOptions const& options, Environment const&, P
   }
   if (!config.pod_name) config.pod_name = sanitize_pod_name(io::base_name(cwd), "workspace");
   hand_over.cwd = cwd;
-  hand_over.workspace_root = options.workspace.empty() ? cwd : TRY(io::real_path(options.workspace));
+  hand_over.workspace_root = workspace;
   if (config.scope.allow.empty()) config.scope.allow.push_back({hand_over.workspace_root, scope::Permission::Write, true});
   hand_over.config = std::move(config);
   return hand_over;

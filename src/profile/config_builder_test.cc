@@ -4,11 +4,15 @@
 
 #include <map>
 
+#include "profile/discovery.hh"
+
 namespace insomnia::profile {
 namespace {
 
 using manifest::Config;
 using scope::Permission;
+
+ProfileSet builtin_profiles() { return discover_profiles({}, {.workspace = "/w", .start_host = nullptr}); }
 
 Config parsed(std::string_view toml) {
   auto config = manifest::parse_toml(toml, "test.toml");
@@ -29,8 +33,8 @@ ProfileSet profiles(std::map<std::string, std::string> texts, std::string const&
     Selector selector = parse_cli_selector(name);
     set.entries.push_back({*selector.source, selector.name, "", name == default_name, ""});
   }
-  set.load = [texts = std::move(texts)](ProfileEntry const& entry) -> Result<Config> {
-    return manifest::parse_toml(texts.at(entry.qualified_name()), entry.qualified_name());
+  set.load = [texts = std::move(texts)](ProfileEntry const& entry) -> Result<ResolvedProfile> {
+    return ResolvedProfile{.config = TRY(manifest::parse_toml(texts.at(entry.qualified_name()), entry.qualified_name()))};
   };
   return set;
 }
@@ -57,7 +61,11 @@ std::string error_of(ProfileSet const& set, ChildRequest const& wanted) {
 }
 
 TEST(BuiltinDefault, NamesNoModelAndResolves) {
-  Config config = builtin_default_profile();
+  ProfileSet set = builtin_profiles();
+  auto profile = set.load(set.entries.front());
+  ASSERT_TRUE(profile) << profile.error().message;
+  Config config = profile->config;
+  EXPECT_EQ(config.scope, (scope::ScopeConfig{{{"/w", Permission::Write, true}}, {}}));
   EXPECT_TRUE(config.model.empty());
   EXPECT_EQ(config.record_event_trace, true);
   EXPECT_EQ(config.worker.reasoning, manifest::Reasoning("high"));
@@ -73,7 +81,7 @@ TEST(BuiltinDefault, IsTheDefaultOfTheBuiltinProfiles) {
   EXPECT_EQ(set.default_name(), "builtin:default");
   EXPECT_EQ(set.description_list(), "- `builtin:default` (default) — General coding work");
   EXPECT_EQ(set.selector_list(), "`default`, `inherit`, `builtin:default`");
-  EXPECT_EQ(set.load(set.entries.front()), builtin_default_profile());
+  EXPECT_EQ(suggested_pod_name(set.entries.front(), ""), "insomnia");
 }
 
 TEST(ProfileSet, PathsAreNotItsEntries) {
@@ -170,6 +178,40 @@ TEST(ChildConfig, ProfileWithoutModelTakesTheSpawnersModel) {
   Config config = built(parent, profiles({{"user:small", "model.context_window = 1000"}}), request("small"));
   EXPECT_EQ(config.model.model_id, "script") << "a detail is set on the spawner's model";
   EXPECT_EQ(config.model.context_window, 1000u);
+}
+
+TEST(ChildConfig, AModelOfAnotherProgramsAgentIsItsProvidersOnly) {
+  auto set = profiles({{"claude:a", "[model]\nref='anthropic/claude-sonnet-4-6'\n[worker]\ninstruction_text='I'"}});
+  EXPECT_EQ(built(spawner("model.ref='anthropic/claude-opus-4-8'"), set, request("claude:a")).model.ref, "anthropic/claude-sonnet-4-6");
+  auto child = build_child_config(spawner("model.ref='openai/gpt'"), set, request("claude:a"));
+  ASSERT_TRUE(child);
+  EXPECT_EQ(child->config.model.ref, "openai/gpt");
+  EXPECT_EQ(child->unmapped, std::vector<std::string>{"model anthropic/claude-sonnet-4-6"});
+  EXPECT_NE(error_of(set, request("a")).find("profile not found: a"), std::string::npos);
+}
+
+TEST(ChildConfig, ToolsAndSandboxOfAProfileNarrowTheChild) {
+  auto set = profiles({{"user:a", "tools.deny=['Bash']\nsandbox.network='none'\nlimits.max_children=1\nbudget.max_tokens=5"}});
+  Config config = built(spawner(), set, request("a"));
+  EXPECT_EQ(config.tools->deny, std::vector<std::string>{"Bash"});
+  EXPECT_EQ(config.sandbox->network, "none");
+  EXPECT_EQ(config.limits->max_children, 1u);
+  EXPECT_EQ(config.budget->max_tokens, 5u);
+}
+
+TEST(ChildConfig, RatiosArePartsOfTheChildsWindow) {
+  auto set = profiles({{"user:a", "compaction.ratio = { threshold = 0.5 }\nmodel.ref='p/m'"}});
+  ChildRequest wanted = request("a");
+  wanted.window_of = [](manifest::ModelManifest const& model) { return model.ref == "p/m" ? std::optional<uint64_t>(1000) : std::nullopt; };
+  EXPECT_EQ(built(spawner("model.ref='x/y'"), set, wanted).compaction->threshold, 500u);
+}
+
+TEST(ChildConfig, AnInstructionAlsoReplacesATextThatStandsInTheProfile) {
+  ChildRequest wanted = request("a");
+  wanted.instruction = "$user/b";
+  Config config = built(spawner(), profiles({{"user:a", "worker.instruction_text='I'"}}), wanted);
+  EXPECT_EQ(config.worker.instruction, "$user/b");
+  EXPECT_FALSE(config.worker.instruction_text);
 }
 
 // Case 93.

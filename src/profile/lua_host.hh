@@ -18,7 +18,8 @@ struct LuaLimits {
 };
 
 /// Puts this process under the limits: CPU time, few descriptors, no core file, no new privileges, death with
-/// the thread that started it. Call before any script is read; it cannot be undone.
+/// the thread that started it, and no system calls but those for memory and for descriptors that are open (others fail with EPERM).
+/// Call before any script is read; it cannot be undone.
 Result<void> enter_lua_host(LuaLimits const& limits = {});
 
 /// Blocking lines over a socket that it does not own.

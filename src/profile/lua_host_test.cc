@@ -1,14 +1,17 @@
 #include "profile/lua_host.hh"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <cerrno>
 #include <csignal>
 #include <functional>
 #include <thread>
 
+#include "base/io.hh"
 #include "base/unique_fd.hh"
 #include "profile/lua_state.hh"
 
@@ -87,14 +90,38 @@ TEST(LuaHost, AScriptThatNeverEndsDiesOfItsCpuLimit) {
 }
 
 TEST(LuaHost, LimitsStayWithinWhatTheProcessHas) {
-  int status = status_of([] {
+  SocketPair pair;
+  pid_t pid = ::fork();
+  if (pid == 0) {
+    pair.here.reset();
     rlimit few{.rlim_cur = 8, .rlim_max = 8};
-    if (::setrlimit(RLIMIT_NOFILE, &few) != 0 || !enter_lua_host()) return 2;
-    rlimit now{};
-    ::getrlimit(RLIMIT_NOFILE, &now);
-    return now.rlim_max == 8 ? 0 : 3;
-  });
+    LineChannel channel(pair.there.get());
+    if (::setrlimit(RLIMIT_NOFILE, &few) != 0 || !enter_lua_host() || !channel.send("in")) ::_exit(2);
+    (void)channel.next();
+    ::_exit(0);
+  }
+  pair.there.reset();
+  EXPECT_EQ(LineChannel(pair.here.get()).next().value_or("dead"), "in");
+  auto limits = io::read_file("/proc/" + std::to_string(pid) + "/limits");
+  ASSERT_TRUE(limits);
+  EXPECT_NE(limits->find("Max open files            8                    8 "), std::string::npos) << *limits;
+  pair.here.reset();
+  int status = 0;
+  ::waitpid(pid, &status, 0);
   EXPECT_EQ(status, 0);
+}
+
+TEST(LuaHost, ItOpensStartsAndReachesNothing) {
+  int status = status_of([] {
+    if (!enter_lua_host()) return 2;
+    if (::open("/etc/passwd", O_RDONLY) >= 0 || errno != EPERM) return 3;
+    if (::socket(AF_INET, SOCK_STREAM, 0) >= 0 || errno != EPERM) return 4;
+    if (::fork() >= 0 || errno != EPERM) return 5;
+    if (::kill(::getpid(), 0) == 0 || errno != EPERM) return 6;
+    return 0;
+  });
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_TRUE(WIFEXITED(status));
 }
 
 }  // namespace

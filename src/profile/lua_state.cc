@@ -211,6 +211,50 @@ Result<bj::value> json_at(lua_State* lua, int index, std::string const& where, i
 
 }  // namespace
 
+/// What it found stays here: the Lua function that asks has no destructors to run.
+struct LuaState::Loader {
+  std::function<Result<LuaChunk>(std::string const&)> find;
+  LuaChunk found;
+  std::string error;
+
+  bool load(char const* name, size_t size) noexcept {
+    auto chunk = find(std::string(name, size));
+    if (chunk) {
+      found = {"@" + chunk->name, std::move(chunk->source)};
+      return true;
+    }
+    error = chunk.error().message;
+    return false;
+  }
+  static int call(lua_State* lua) {
+    auto* loader = static_cast<Loader*>(lua_touserdata(lua, lua_upvalueindex(1)));
+    size_t size = 0;
+    char const* name = luaL_checklstring(lua, 1, &size);
+    if (!loader->load(name, size)) {
+      lua_pushnil(lua);
+      lua_pushlstring(lua, loader->error.data(), loader->error.size());
+      return 2;
+    }
+    if (luaL_loadbufferx(lua, loader->found.source.data(), loader->found.source.size(), loader->found.name.c_str(), "t") == LUA_OK) return 1;
+    lua_pushnil(lua);
+    lua_insert(lua, -2);
+    return 2;
+  }
+};
+
+struct LuaState::Sink {
+  std::function<void(std::string_view)> take;
+
+  static int call(lua_State* lua) {
+    auto* sink = static_cast<Sink*>(lua_touserdata(lua, lua_upvalueindex(1)));
+    size_t size = 0;
+    char const* text = luaL_checklstring(lua, 1, &size);
+    sink->give(text, size);
+    return 0;
+  }
+  void give(char const* text, size_t size) noexcept { take({text, size}); }
+};
+
 void LuaState::Closer::operator()(lua_State* state) const {
   lua_close(state);
 }
@@ -265,7 +309,9 @@ Result<void> LuaState::pcall(int arguments, int results) {
                                       " MiB (endless recursion ends like this, too)");
 }
 
-Result<void> LuaState::run(std::string const& name, std::string_view source) {
+bool LuaState::top_is_table() const { return lua_gettop(state_.get()) > 0 && lua_istable(state_.get(), -1); }
+
+Result<void> LuaState::run(std::string const& name, std::string_view source, std::vector<std::function<Result<void>()>> const& arguments) {
   lua_State* lua = state_.get();
   if (lua_checkstack(lua, 4) == 0) return fail(Code::LimitReached, "Lua's stack is full");
   // luaL_loadbufferx is itself protected: it returns its errors.
@@ -275,7 +321,45 @@ Result<void> LuaState::run(std::string const& name, std::string_view source) {
     lua_pop(lua, 1);
     return fail(status == LUA_ERRMEM ? Code::LimitReached : Code::InvalidArgument, std::move(message));
   }
-  return pcall(0, 1);
+  int base = lua_gettop(lua) - 1;
+  for (auto const& push : arguments) {
+    if (auto pushed = push(); !pushed) {
+      lua_settop(lua, base);
+      return pushed;
+    }
+  }
+  return pcall(static_cast<int>(arguments.size()), 1);
+}
+
+namespace {
+
+/// A closure over a light pointer is Lua's to allocate, so it is made in a protected call: f(pointer, function).
+int make_closure(lua_State* lua) {
+  auto function = reinterpret_cast<lua_CFunction>(lua_touserdata(lua, 2));
+  lua_settop(lua, 1);
+  lua_pushcclosure(lua, function, 1);
+  return 1;
+}
+
+}  // namespace
+
+Result<void> LuaState::push_closure(void* object, int (*function)(lua_State*)) {
+  lua_State* lua = state_.get();
+  if (lua_checkstack(lua, 4) == 0) return fail(Code::LimitReached, "Lua's stack is full");
+  lua_pushcfunction(lua, make_closure);
+  lua_pushlightuserdata(lua, object);
+  lua_pushlightuserdata(lua, reinterpret_cast<void*>(function));
+  return pcall(2, 1);
+}
+
+Result<void> LuaState::push_loader(std::function<Result<LuaChunk>(std::string const&)> find) {
+  loaders_.push_back(std::make_shared<Loader>(Loader{std::move(find), {}, {}}));
+  return push_closure(loaders_.back().get(), &Loader::call);
+}
+
+Result<void> LuaState::push_sink(std::function<void(std::string_view)> take) {
+  sinks_.push_back(std::make_shared<Sink>(Sink{std::move(take)}));
+  return push_closure(sinks_.back().get(), &Sink::call);
 }
 
 Result<void> LuaState::push(bj::value const& value) {

@@ -2,9 +2,11 @@
 
 #include <boost/json/fwd.hpp>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.hh"
 
@@ -14,6 +16,12 @@ namespace insomnia::profile {
 
 /// What one interpreter may allocate.
 inline constexpr size_t kLuaMemoryLimit = 64u << 20;
+
+/// A text to compile; `name` stands before the line number in error texts.
+struct LuaChunk {
+  std::string name;
+  std::string source;
+};
 
 /// One sandboxed Lua 5.4 interpreter: base, table, string, math and utf8, without anything that loads code,
 /// reads files or touches the process. Values go in and out as JSON through Lua's own stack; an operation
@@ -28,7 +36,15 @@ class LuaState {
 
   /// Compiles and runs `source` (text, never bytecode) and pushes its first result. `name` stands before the
   /// line number in error texts.
-  Result<void> run(std::string const& name, std::string_view source);
+  /// `arguments` push what the chunk gets as `...`, one each.
+  Result<void> run(std::string const& name, std::string_view source, std::vector<std::function<Result<void>()>> const& arguments = {});
+  /// Whether the topmost value is a table.
+  bool top_is_table() const;
+
+  /// Pushes a function of one string that gives the compiled chunk which `find` returns for it, or nil and the reason why there is none.
+  Result<void> push_loader(std::function<Result<LuaChunk>(std::string const& name)> find);
+  /// Pushes a function of one string that calls `take` with it.
+  Result<void> push_sink(std::function<void(std::string_view text)> take);
 
   /// Pushes a value. Lists get a mark, so that an empty one comes back as a list; null is nil.
   Result<void> push(boost::json::value const& value);
@@ -51,11 +67,16 @@ class LuaState {
   struct Closer {
     void operator()(lua_State* state) const;
   };
+  struct Loader;
+  struct Sink;
   static void* allocate(void* memory, void* block, size_t old_size, size_t new_size);
   LuaState() = default;
   Result<void> pcall(int arguments, int results);
+  Result<void> push_closure(void* object, int (*function)(lua_State*));
 
-  std::unique_ptr<Memory> memory_;  // outlives state_
+  std::unique_ptr<Memory> memory_;  // these outlive state_
+  std::vector<std::shared_ptr<Loader>> loaders_;
+  std::vector<std::shared_ptr<Sink>> sinks_;
   std::unique_ptr<lua_State, Closer> state_;
 };
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "base/resource.hh"
+#include "base/paths.hh"
 #include "base/text.hh"
 
 namespace insomnia::profile {
@@ -14,8 +14,12 @@ std::string ProfileEntry::qualified_name() const {
 Result<ProfileEntry> ProfileSet::select(Selector const& selector) const {
   auto meant = [&](ProfileEntry const& entry) {
     if (selector.kind == Selector::Kind::Default) return entry.is_default;
-    return entry.name == selector.name && (!selector.source || entry.source == *selector.source);
+    return entry.name == selector.name && (selector.source ? entry.source == *selector.source : entry.source != Source::Claude);
   };
+  if (!diagnostic.empty() && selector.kind == Selector::Kind::Default) return fail(Code::NotFound, "no default profile, because not all could be looked for: " + diagnostic);
+  if (!diagnostic.empty() && selector.kind == Selector::Kind::Named && !selector.source) {
+    return fail(Code::InvalidArgument, "profile `" + text::one_line(selector.name, 100) + "`: not all could be looked for: " + diagnostic + "; name its source, as in builtin:default");
+  }
   std::vector<ProfileEntry> found;
   std::copy_if(entries.begin(), entries.end(), std::back_inserter(found), meant);
   if (found.size() == 1) return found.front();
@@ -23,17 +27,23 @@ Result<ProfileEntry> ProfileSet::select(Selector const& selector) const {
     return fail(Code::InvalidArgument,
                 "invalid profile: path selectors are not registry entries: " + text::one_line(selector.path, 100));
   }
-  std::string with_diagnostic = diagnostic.empty() ? "" : " (" + diagnostic + ")";
-  if (selector.kind == Selector::Kind::Default) {
-    return fail(Code::NotFound, "no default profile is configured" + with_diagnostic);
-  }
+  if (selector.kind == Selector::Kind::Default) return fail(Code::NotFound, "no default profile is configured" + (default_problem.empty() ? "" : ": " + default_problem));
   std::string label = text::one_line(selector.label(), 100);
-  if (found.empty()) return fail(Code::NotFound, "profile not found: " + label + with_diagnostic);
+  if (found.empty()) return fail(Code::NotFound, "profile not found: " + label + (diagnostic.empty() ? "" : " (" + diagnostic + ")"));
   std::vector<std::string> candidates;
   for (auto const& entry : found) candidates.push_back("`" + entry.qualified_name() + "`");
-  return fail(Code::InvalidArgument, "ambiguous profile name `" + label +
-                                         "`; use a source-qualified selector such as " +
-                                         text::join(candidates, ", "));
+  // One source has it twice: only paths tell them apart.
+  if (selector.source) {
+    candidates.clear();
+    for (auto const& entry : found) candidates.push_back("`path:" + entry.path + "`");
+  }
+  return fail(Code::InvalidArgument, "ambiguous profile name `" + label + "`; use a source-qualified selector such as " + text::join(candidates, ", "));
+}
+
+std::string ProfileSet::qualified_names() const {
+  std::vector<std::string> names;
+  for (auto const& entry : entries) names.push_back(entry.qualified_name());
+  return names.empty() ? "(none)" : text::join(names, ", ");
 }
 
 std::string ProfileSet::selector_list() const {
@@ -59,22 +69,10 @@ std::string ProfileSet::default_name() const {
   return entry == entries.end() ? "" : entry->qualified_name();
 }
 
-manifest::Config builtin_default_profile() {
-  auto text = base::find_resource("profiles/default.toml");
-  if (!text) panic("the embedded profile profiles/default.toml is missing");
-  auto config = manifest::parse_toml(*text, "builtin:default");
-  if (!config) panic(config.error().message);
-  return *std::move(config);
-}
-
-ProfileSet builtin_profiles() {
-  ProfileSet set;
-  set.entries.push_back({Source::Builtin, "default", "General coding work", true, ""});
-  set.load = [](ProfileEntry const& entry) -> Result<manifest::Config> {
-    if (entry.source == Source::Builtin && entry.name == "default") return builtin_default_profile();
-    return fail(Code::NotFound, "profile not found: " + entry.qualified_name());
-  };
-  return set;
+std::string suggested_pod_name(ProfileEntry const& entry, std::string const& slug) {
+  constexpr char kOwn[] = "insomnia";
+  if (slug == "default" || (entry.source == Source::Builtin && entry.name == "default")) return kOwn;
+  return sanitize_pod_name(slug.empty() ? entry.name : slug, kOwn);
 }
 
 }  // namespace insomnia::profile

@@ -6,6 +6,7 @@
 
 #include "base/error.hh"
 #include "manifest/manifest.hh"
+#include "profile/lua_state.hh"
 #include "profile/selector.hh"
 
 namespace insomnia::profile {
@@ -23,19 +24,34 @@ struct ProfileEntry {
   friend bool operator==(ProfileEntry const&, ProfileEntry const&) = default;
 };
 
+/// A profile that was read.
+struct ResolvedProfile {
+  /// It names no Pod. Its relative paths are resolved, its scopes are the workspace (SpawnPod replaces them).
+  manifest::Config config;
+  std::string slug;
+  std::string description;
+  std::string notes;                  ///< what it printed
+  std::vector<std::string> left_out;  ///< keys that nobody has trusted the project with
+  std::vector<std::string> unmapped;  ///< of an agent of another program: what has no counterpart here
+  std::vector<LuaChunk> sources;      ///< all that was read
+};
+
 /// The profiles at hand, as they were when they were looked for. A value: whoever discovers profiles fills
 /// it.
 struct ProfileSet {
   std::vector<ProfileEntry> entries;
-  /// What was wrong with the search, for people and models; empty when nothing was.
+  /// What was wrong with the search, for people and models; empty when nothing was. Then nothing is sure about the default and about names without a
+  /// source: `select` refuses them with this text.
   std::string diagnostic;
-  /// Evaluates one entry. What it returns names no Pod and no scope that counts; its relative paths are
-  /// resolved.
-  std::function<Result<manifest::Config>(ProfileEntry const&)> load;
+  /// Why there is no default, when somebody wanted one.
+  std::string default_problem;
+  /// Reads one entry.
+  std::function<Result<ResolvedProfile>(ProfileEntry const&)> load;
 
-  /// The one entry that is meant. Errors: `profile not found: X`, `ambiguous
-  /// profile name`, `no default profile`.
+  /// The one entry that is meant. Errors: `profile not found: X`, `ambiguous profile name`, `no default profile`.
   Result<ProfileEntry> select(Selector const& selector) const;
+  /// "builtin:default, user:coder"; "(none)" when there is none.
+  std::string qualified_names() const;
   /// "`default`, `inherit`, `builtin:default`, …": every selector that SpawnPod takes.
   std::string selector_list() const;
   /// One line per entry for SpawnPod's description: "- `source:name` (default) — description"; "(none)" when
@@ -45,9 +61,8 @@ struct ProfileSet {
   std::string default_name() const;
 };
 
-/// The profile that comes with the program. It names no model.
-manifest::Config builtin_default_profile();
-/// The set that holds `builtin:default` alone.
-ProfileSet builtin_profiles();
+/// The name of a Pod that runs a profile, when nobody gives it one: its slug, else its name; "insomnia" for the default one. Characters that a Pod name
+/// can't have become '-'.
+std::string suggested_pod_name(ProfileEntry const& entry, std::string const& slug);
 
 }  // namespace insomnia::profile

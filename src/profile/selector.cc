@@ -6,7 +6,7 @@ namespace insomnia::profile {
 namespace {
 
 std::optional<Source> source_of(std::string_view word) {
-  for (Source source : {Source::Builtin, Source::User, Source::Project}) {
+  for (Source source : {Source::Builtin, Source::User, Source::Project, Source::Claude}) {
     if (word == source_name(source)) return source;
   }
   return std::nullopt;
@@ -30,6 +30,8 @@ std::string_view source_name(Source source) {
       return "user";
     case Source::Project:
       return "project";
+    case Source::Claude:
+      return "claude";
   }
   return "";
 }
@@ -73,7 +75,7 @@ Result<Selector> parse_spawn_selector(std::optional<std::string> const& text) {
   auto colon = word.find(':');
   if (colon == std::string_view::npos) return named(std::nullopt, word);
   auto source = source_of(word.substr(0, colon));
-  if (!source) return refuse("unknown source; it must be builtin, user or project");
+  if (!source) return refuse("unknown source; it must be builtin, user, project or claude");
   if (colon + 1 == word.size()) return refuse("the name after `:` is empty");
   return named(source, word.substr(colon + 1));
 }

@@ -8,10 +8,10 @@
 
 namespace insomnia::profile {
 
-/// Who provides a profile.
-enum class Source { Builtin, User, Project };
+/// Who provides a profile. Claude: an agent of the project in the form of another program (manifest/agent_file.hh); it is chosen by its source alone.
+enum class Source { Builtin, User, Project, Claude };
 
-/// "builtin", "user", "project".
+/// "builtin", "user", "project", "claude".
 std::string_view source_name(Source source);
 
 /// Which profile is meant.

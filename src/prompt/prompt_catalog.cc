@@ -4,11 +4,11 @@
 #include <array>
 #include <boost/json.hpp>
 
+#include "base/confined_file.hh"
 #include "base/io.hh"
 #include "base/resource.hh"
 #include "base/text.hh"
 #include "manifest/toml_document.hh"
-#include "prompt/confined_file.hh"
 
 namespace insomnia::prompt {
 namespace {
@@ -55,7 +55,7 @@ Result<std::optional<std::string>> read_user_pack(std::string const& path) {
 
 Result<std::optional<std::string>> read_workspace_pack(std::string const& path) {
   if (path.empty()) return std::nullopt;
-  return read_confined_file(io::parent_path(path), std::string(io::base_name(path)), kMaxPack);
+  return io::read_confined_file(io::parent_path(path), std::string(io::base_name(path)), kMaxPack);
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 #include "prompt/prompt_library.hh"
 
+#include "base/confined_file.hh"
 #include "base/io.hh"
 #include "base/resource.hh"
 #include "base/text.hh"
-#include "prompt/confined_file.hh"
 
 namespace insomnia::prompt {
 namespace {
@@ -93,7 +93,7 @@ Result<std::string> PromptLibrary::read(std::string const& library, std::string 
   std::string path = directory + "/" + relative + ".md";
   auto missing = [&] { return fail(Code::NotFound, name + ": there is no file " + path); };
   if (!of_user) {
-    auto text = TRY(read_confined_file(directory, relative + ".md", kMaxFile));
+    auto text = TRY(io::read_confined_file(directory, relative + ".md", kMaxFile));
     if (!text) return missing();
     return *std::move(text);
   }

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <ctime>
 
+#include "base/confined_file.hh"
 #include "base/text.hh"
-#include "prompt/confined_file.hh"
 
 namespace insomnia::prompt {
 namespace {
@@ -52,7 +52,7 @@ void append(std::string& prompt, std::string_view section) {
 }  // namespace
 
 Result<std::string> build_system_prompt(SystemPromptInput const& input, PromptCatalog const& catalog) {
-  std::string prompt = TRY(catalog.render_file(input.instruction, template_variables(input)));
+  std::string prompt = input.instruction_text ? *input.instruction_text : TRY(catalog.render_file(input.instruction, template_variables(input)));
   append(prompt, TRY(catalog.render("working_boundaries_section", {{"scope_summary", input.scope_summary}})));
   struct Section {
     std::string_view key;
@@ -70,7 +70,7 @@ Result<std::string> build_system_prompt(SystemPromptInput const& input, PromptCa
 }
 
 Result<std::optional<std::string>> read_agents_md(std::string const& cwd) {
-  return read_confined_file(cwd, "AGENTS.md", kMaxAgentsMd);
+  return io::read_confined_file(cwd, "AGENTS.md", kMaxAgentsMd);
 }
 
 }  // namespace insomnia::prompt

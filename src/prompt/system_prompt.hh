@@ -15,6 +15,7 @@ namespace insomnia::prompt {
 /// can_spawn (SpawnPod).
 struct SystemPromptInput {
   std::string instruction = "$insomnia/default";  ///< reference of the template
+  std::optional<std::string> instruction_text;    ///< in place of the template, as it stands
   std::string pod_name;
   std::string cwd;
   std::string language;

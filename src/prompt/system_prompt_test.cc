@@ -49,6 +49,12 @@ class SystemPrompt : public ::testing::Test {
   std::string root_;
 };
 
+TEST_F(SystemPrompt, ATextInPlaceOfATemplateIsTakenAsItStandsBeforeTheTail) {
+  SystemPromptInput from = input();
+  from.instruction_text = "You are {{ nobody }}.";
+  EXPECT_TRUE(built(from).starts_with("You are {{ nobody }}.\n\n## Working boundaries\n\n")) << built(from);
+}
+
 TEST_F(SystemPrompt, DefaultTellsWhoWhereAndWhat) {
   std::string text = built(input());
   for (char const* part :

@@ -1,4 +1,4 @@
-#include "prompt/confined_file.hh"
+#include "base/confined_file.hh"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -12,7 +12,7 @@
 #include "base/text.hh"
 #include "base/unique_fd.hh"
 
-namespace insomnia::prompt {
+namespace insomnia::io {
 
 Result<std::optional<std::string>> read_confined_file(std::string const& directory,
                                                       std::string const& relative, size_t limit) {
@@ -36,9 +36,9 @@ Result<std::optional<std::string>> read_confined_file(std::string const& directo
   if (::fstat(fd.get(), &info) != 0) return fail_errno("stat " + path, errno);
   if (!S_ISREG(info.st_mode))
     return fail(Code::InvalidArgument, "read " + path + ": it is not a regular file");
-  std::string text = TRY(io::read_all(fd.get(), path, limit));
+  std::string text = TRY(read_all(fd.get(), path, limit));
   if (!text::is_utf8(text)) return fail(Code::InvalidArgument, "read " + path + ": it is not UTF-8");
   return text;
 }
 
-}  // namespace insomnia::prompt
+}  // namespace insomnia::io

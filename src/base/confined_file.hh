@@ -5,7 +5,7 @@
 
 #include "base/error.hh"
 
-namespace insomnia::prompt {
+namespace insomnia::io {
 
 /// The content of `directory`/`relative`; nothing when it does not exist. For files below directories that a
 /// Pod may write: a symbolic link that leads out of `directory` is an error (PermissionDenied), so that
@@ -14,4 +14,4 @@ namespace insomnia::prompt {
 Result<std::optional<std::string>> read_confined_file(std::string const& directory,
                                                       std::string const& relative, size_t limit);
 
-}  // namespace insomnia::prompt
+}  // namespace insomnia::io
