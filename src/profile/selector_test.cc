@@ -54,8 +54,8 @@ TEST(SpawnSelector, PathsAreRefused) {
 }
 
 TEST(SpawnSelector, WrongSourceOrEmptyName) {
-  EXPECT_NE(spawn_error("system:x").find("must be builtin, user or project"), std::string::npos);
-  EXPECT_NE(spawn_error(":x").find("must be builtin, user or project"), std::string::npos);
+  EXPECT_NE(spawn_error("system:x").find("must be builtin, user, project or claude"), std::string::npos);
+  EXPECT_NE(spawn_error(":x").find("must be builtin, user, project or claude"), std::string::npos);
   EXPECT_NE(spawn_error("project:").find("is empty"), std::string::npos);
 }
 
