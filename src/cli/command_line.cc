@@ -33,6 +33,7 @@ struct Parser {
   CellOptions cell;
   ExecOptions exec;
   ProfileOptions profile;
+  TrustOptions trust;
   std::string help_topic;
   bool version_flag = false;
 
@@ -221,6 +222,18 @@ void Parser::add_profile() {
   auto* make = action("new", "write a commented starter", ProfileOptions::Action::New);
   make->add_option("NAME", profile.selector, "its name")->required();
   make->add_flag("--project", profile.project, "for this project, in .insomnia, not for this user");
+
+  sub = command("trust", "Allow this project's profiles what needs your word",
+                "  insomnia trust\n"
+                "  insomnia trust --show\n"
+                "  insomnia trust --revoke\n"
+                "\n"
+                "A profile that came with the code must not choose where your keys are sent, what is permitted, or what its children may do. "
+                "Without trust it goes\n"
+                "without such settings. The word holds for the files as they are: one that changes is asked for again.\n");
+  auto* shown = sub->add_flag("--show", trust.show, "how it stands; exit code 4 when it is not trusted as it is");
+  sub->add_flag("--revoke", trust.revoke, "take it back")->excludes(shown);
+  sub->add_flag("--yes", trust.yes, "do not ask");
 }
 
 void Parser::add_rest() {
@@ -263,6 +276,7 @@ Command Parser::command_of(std::string const& name) const {
   if (name == "cell") return cell;
   if (name == "exec") return exec;
   if (name == "profile") return profile;
+  if (name == "trust") return trust;
   if (name == "attach") return attach;
   if (name == "send") return send;
   if (name == "read") return read;

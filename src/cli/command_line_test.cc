@@ -20,6 +20,18 @@ T parsed(Words const& words) {
   return std::get<T>(*result.command);
 }
 
+TEST(CommandLine, ProfileAndTrust) {
+  EXPECT_EQ(parsed<ProfileOptions>({"profile", "list", "--json"}), (ProfileOptions{ProfileOptions::Action::List, "", false, true}));
+  EXPECT_EQ(parsed<ProfileOptions>({"profile", "show"}), (ProfileOptions{ProfileOptions::Action::Show, "", false, false}));
+  EXPECT_EQ(parsed<ProfileOptions>({"profile", "check", "./x.lua"}), (ProfileOptions{ProfileOptions::Action::Check, "./x.lua", false, false}));
+  EXPECT_EQ(parsed<ProfileOptions>({"profile", "new", "x", "--project"}), (ProfileOptions{ProfileOptions::Action::New, "x", true, false}));
+  EXPECT_EQ(parse_command_line({"profile"}).exit_code, kUsage);
+  EXPECT_EQ(parse_command_line({"profile", "new"}).exit_code, kUsage);
+  EXPECT_EQ(parsed<TrustOptions>({"trust"}), TrustOptions{});
+  EXPECT_EQ(parsed<TrustOptions>({"trust", "--revoke", "--yes"}), (TrustOptions{false, true, true}));
+  EXPECT_EQ(parse_command_line({"trust", "--show", "--revoke"}).exit_code, kUsage);
+}
+
 TEST(CommandLine, RunTakesAllItsOptions) {
   auto run = parsed<RunOptions>({"run", "fix it", "--name", "web", "--manifest", "m.toml", "--model", "a/b",
                                  "--scope", "read:/w", "--scope", "write:src", "--cwd", "/w", "--json",
@@ -95,7 +107,7 @@ TEST(CommandLine, HelpGoesToStdoutAndTeaches) {
 }
 
 TEST(CommandLine, EveryCommandHasHelp) {
-  for (char const* name : {"run", "ps", "scope", "attach", "send", "read", "stop", "logs", "doctor", "demo", "cell", "exec", "restore",
+  for (char const* name : {"run", "ps", "scope", "attach", "send", "read", "stop", "logs", "doctor", "demo", "cell", "exec", "profile", "trust", "restore",
                            "version", "help"}) {
     auto result = parse_command_line({"help", name});
     EXPECT_EQ(result.exit_code, kFinished) << name;

@@ -60,6 +60,7 @@ int run_command(Command const& command) {
                         [&](CellOptions const& options) { return run_in_cell(options, environment); },
                         [&](ExecOptions const& options) { return exec_in_pod(options, environment); },
                         [&](ProfileOptions const& options) { return run_profile_command(options, environment); },
+                        [&](TrustOptions const& options) { return trust_project(options, environment); },
                     },
                     command);
 }

@@ -19,6 +19,7 @@
 #include "manifest/toml_document.hh"
 #include "pod/launch.hh"
 #include "profile/discovery.hh"
+#include "profile/trust.hh"
 
 namespace insomnia::cli {
 namespace bj = boost::json;
@@ -39,7 +40,7 @@ Result<AtHand> look(Environment const& environment) {
   hand.paths = Paths::resolve(environment);
   hand.cwd = TRY(io::current_directory());
   hand.places = profile::profile_places(hand.paths, hand.cwd);
-  hand.reading = {.workspace = hand.cwd, .start_host = profile::host_process(pod::RuntimeCommand::self().program)};
+  hand.reading = {.workspace = hand.cwd, .start_host = profile::host_process(pod::RuntimeCommand::self().program), .trusts = profile::trust_of(hand.paths)};
   hand.set = profile::discover_profiles(hand.places, hand.reading);
   return hand;
 }
@@ -71,7 +72,7 @@ int list_profiles(AtHand const& hand, ProfileOptions const& options, Environment
 void print_remarks(profile::SelectedProfile const& selected) {
   if (!selected.profile.notes.empty()) print_note("It printed:\n" + std::string(text::trim(selected.profile.notes)));
   if (!selected.profile.unmapped.empty()) print_note("No counterpart here for: " + safe_line(text::join(selected.profile.unmapped, ", "), 0));
-  if (!selected.profile.left_out.empty()) print_note("Nobody has trusted this project, so these are left out: " + text::join(selected.profile.left_out, ", "));
+  if (!selected.profile.left_out.empty()) print_note("Nobody has trusted this project, so these are left out: " + manifest::keys_of(selected.profile.left_out) + ". `insomnia trust` shows what they say, and allows it");
 }
 
 // ---- show

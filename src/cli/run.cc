@@ -13,6 +13,7 @@
 #include "cli/output.hh"
 #include "cli/run_config.hh"
 #include "cli/run_tracker.hh"
+#include "cli/trust.hh"
 #include "cli/signal_mask.hh"
 #include "loop/signals.hh"
 #include "pod/census.hh"
@@ -44,6 +45,7 @@ class RunSession {
   enum class Phase { Launching, Delivering, Working, Pausing, Stopping, Ending };
 
   Result<PreparedRun> prepare();
+  bool ask_for_trust(PreparedRun const& prepared) const;
   void launch();
   void on_launched(Result<pod::LaunchedPod> launched);
   void on_event(wire::Event const& event);
@@ -112,6 +114,20 @@ Result<PreparedRun> RunSession::prepare() {
   });
 }
 
+/// What a project's profile wants that needs somebody's word: true when it was given now.
+bool RunSession::ask_for_trust(PreparedRun const& prepared) const {
+  std::string const& profile = prepared.hand_over.profile;
+  if (!options_.json && !options_.detach && can_ask()) {
+    print_note("This project's profile " + safe_line(profile, 0) + " wants");
+    for (auto const& said : prepared.left_out) print_note("  " + safe_line(said.key, 0) + " = " + safe_line(said.value, 300));
+    if (ask("and nobody has trusted this project yet. Look at all of its profiles now? [y/N] ")) {
+      if (trust_project({}, environment_) == kFinished) return true;
+    }
+  }
+  print_note("insomnia: nobody has trusted this project, so its profile " + safe_line(profile, 0) + " is used without " + manifest::keys_of(prepared.left_out) + "; `insomnia trust` shows what it wants, and allows it");
+  return false;
+}
+
 int RunSession::execute() {
   started_ms_ = clock_.steady_ms();
   auto prepared = prepare();
@@ -119,8 +135,14 @@ int RunSession::execute() {
     print_error(prepared.error().message);
     return kFailed;
   }
+  if (!prepared->left_out.empty() && ask_for_trust(*prepared)) {
+    prepared = prepare();
+    if (!prepared) {
+      print_error(prepared.error().message);
+      return kFailed;
+    }
+  }
   run_ = std::move(*prepared);
-  if (!run_.left_out.empty()) print_note("insomnia: nobody has trusted this project, so its profile " + run_.hand_over.profile + " is used without " + text::join(run_.left_out, ", "));
   launch();
   loop_.run();
   launch_.reset();

@@ -11,6 +11,7 @@
 #include "pod/launch.hh"
 #include "pod/store.hh"
 #include "profile/discovery.hh"
+#include "profile/trust.hh"
 #include "scope/geometry.hh"
 #include "scope/scope.hh"
 
@@ -49,11 +50,11 @@ struct Settings {
   manifest::Config config;
   std::string label;
   std::string suggested_name;  ///< of a profile
-  std::vector<std::string> left_out;
+  std::vector<manifest::LeftOut> left_out;
 };
 
 Result<Settings> load_profile(std::string const& option, Paths const& paths, std::string const& cwd) {
-  profile::ProfileReading reading{.workspace = cwd, .start_host = profile::host_process(pod::RuntimeCommand::self().program)};
+  profile::ProfileReading reading{.workspace = cwd, .start_host = profile::host_process(pod::RuntimeCommand::self().program), .trusts = profile::trust_of(paths)};
   auto selected = TRY(profile::read_selected_profile(option, profile::discover_profiles(profile::profile_places(paths, cwd), reading), reading));
   return Settings{std::move(selected.profile.config), std::move(selected.label), std::move(selected.pod_name), std::move(selected.profile.left_out)};
 }

@@ -8,6 +8,7 @@
 #include "base/error.hh"
 #include "base/paths.hh"
 #include "cli/run.hh"
+#include "manifest/profile_document.hh"
 #include "pod/hand_over.hh"
 
 namespace insomnia::cli {
@@ -17,7 +18,7 @@ struct PreparedRun {
   std::string task;
   pod::HandOver hand_over;
   bool continuing = false;  ///< the Pod has stored state
-  std::vector<std::string> left_out;  ///< of its profile: what nobody has trusted its project with
+  std::vector<manifest::LeftOut> left_out;  ///< of its profile: what nobody has trusted its project with
 };
 
 /// Checks what the command line alone can get wrong: names, scope rules, contradictions. The caller exits

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 
-#include "base/io.hh"
+#include "base/json.hh"
 #include "base/text.hh"
 #include "manifest/decode.hh"
+#include "manifest/encode.hh"
 
 namespace insomnia::manifest {
 namespace bj = boost::json;
@@ -129,18 +130,18 @@ namespace {
 /// Forgets values, and says which.
 class Narrowing {
  public:
-  explicit Narrowing(std::vector<std::string>& left_out) : left_out_(left_out) {}
+  Narrowing(Config const& before, std::vector<LeftOut>& left_out) : before_(encode_config(before)), left_out_(left_out) {}
 
   template <class T>
   void drop(std::string const& key, std::optional<T>& value) {
     if (!value) return;
-    left_out_.push_back(key);
+    note(key);
     value.reset();
   }
   template <class T>
   void drop(std::string const& key, std::vector<T>& list) {
     if (list.empty()) return;
-    left_out_.push_back(key);
+    note(key);
     list.clear();
   }
   void narrow(std::string const& key, ModelManifest& model) {
@@ -157,13 +158,30 @@ class Narrowing {
   }
 
  private:
-  std::vector<std::string>& left_out_;
+  void note(std::string const& key) {
+    bj::object const* table = &before_;
+    bj::value const* value = nullptr;
+    for (auto part : text::split(key, '.')) {
+      value = table != nullptr ? table->if_contains(part) : nullptr;
+      table = value != nullptr ? value->if_object() : nullptr;
+    }
+    left_out_.push_back({key, value != nullptr ? json::dump(*value) : ""});
+  }
+
+  bj::object const before_;
+  std::vector<LeftOut>& left_out_;
 };
 
 }  // namespace
 
-ProfileDocument without_widening(ProfileDocument profile, std::vector<std::string>& left_out) {
-  Narrowing narrowing(left_out);
+std::string keys_of(std::vector<LeftOut> const& left_out) {
+  std::string keys;
+  for (auto const& each : left_out) keys += (keys.empty() ? "" : ", ") + each.key;
+  return keys;
+}
+
+ProfileDocument without_widening(ProfileDocument profile, std::vector<LeftOut>& left_out) {
+  Narrowing narrowing(profile.config, left_out);
   Config& config = profile.config;
   narrowing.narrow("model", config.model);
   if (config.compaction) narrowing.narrow("compaction.model", config.compaction->model);
@@ -181,7 +199,16 @@ ProfileDocument without_widening(ProfileDocument profile, std::vector<std::strin
   }
   // An explicit rule opens what is protected otherwise.
   narrowing.drop("permissions", config.permissions);
-  narrowing.drop("delegation_scope", profile.delegation_scope);
+  if (profile.delegation_scope) {
+    left_out.push_back({"delegation_scope", *profile.delegation_scope == scope::Permission::Write ? "\"workspace_write\"" : "\"workspace_read\""});
+    profile.delegation_scope.reset();
+  }
+  if (config.limits) {
+    Manifest usual;
+    if (config.limits->max_depth > usual.max_depth()) narrowing.drop("limits.max_depth", config.limits->max_depth);
+    if (config.limits->max_children > usual.max_children()) narrowing.drop("limits.max_children", config.limits->max_children);
+    if (config.limits->max_live_pods > usual.max_live_pods()) narrowing.drop("limits.max_live_pods", config.limits->max_live_pods);
+  }
   if (config.sandbox) {
     narrowing.drop("sandbox.read", config.sandbox->read);
     narrowing.drop("sandbox.on_lend", config.sandbox->on_lend);

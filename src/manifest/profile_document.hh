@@ -35,9 +35,17 @@ Result<ProfileDocument> parse_profile_toml(std::string_view text, std::string co
 /// The files and folders that a profile names, by the path of the key: relative to its folder.
 std::vector<std::pair<std::string, std::string>> named_paths(Config const& config);
 
+/// A key that a profile may not say, and what it says there (JSON).
+struct LeftOut {
+  std::string key, value;
+  friend bool operator==(LeftOut const&, LeftOut const&) = default;
+};
+/// "model.auth, permissions".
+std::string keys_of(std::vector<LeftOut> const& left_out);
+
 /// What a profile of a project says that nobody has trusted yet, without what would widen what its Pods can do, or send a key elsewhere:
-/// other addresses and keys, permissions, a sandbox that lets through more, a scope for its children. What was left out is appended to `left_out`, by the path of the key.
-ProfileDocument without_widening(ProfileDocument profile, std::vector<std::string>& left_out);
+/// other addresses and keys, permissions, a sandbox that lets through more, limits above the usual ones, a scope for its children. What was left out is appended to `left_out`.
+ProfileDocument without_widening(ProfileDocument profile, std::vector<LeftOut>& left_out);
 
 /// The config of a Pod that runs in `workspace` by this profile, whose folder is `directory` (both absolute): its paths are joined, its scopes are
 /// the workspace. No defaults are filled in.

@@ -30,6 +30,7 @@
 #include "pod/cell_choice.hh"
 #include "pod/startup.hh"
 #include "profile/discovery.hh"
+#include "profile/trust.hh"
 #include "prompt/system_prompt.hh"
 #include "registry/liveness.hh"
 
@@ -242,7 +243,7 @@ Result<void> PodProcess::start_brain() {
 
   prompts_ = TRY(prompt::PromptCatalog::load(
       prompt::PromptSources::standard(paths_.config_dir, state_.workspace_root, manifest.config.prompt_pack.value_or(""))));
-  profiles_ = profile::discover_profiles(profile::profile_places(paths_, state_.cwd), {.workspace = state_.workspace_root, .start_host = profile::host_process(self.program)});
+  profiles_ = profile::discover_profiles(profile::profile_places(paths_, state_.cwd), {.workspace = state_.workspace_root, .start_host = profile::host_process(self.program), .trusts = profile::trust_of(paths_)});
   std::string spawn_description = TRY(prompts_->render("spawn_pod_tool_description", {{"available_profiles", profiles_.description_list()},
                                                                                       {"default_profile", profiles_.default_name()},
                                                                                       {"profile_diagnostic", profiles_.diagnostic}}));

@@ -36,9 +36,9 @@ bool is_directory(std::string const& path) {
 }
 
 /// For the spawner: what its child's profile wanted and does not get.
-std::string without(std::vector<std::string> const& left_out, std::vector<std::string> const& unmapped) {
+std::string without(std::vector<manifest::LeftOut> const& left_out, std::vector<std::string> const& unmapped) {
   std::string text;
-  if (!left_out.empty()) text += ". Nobody has trusted this project, so of its profile is left out: " + text::join(left_out, ", ");
+  if (!left_out.empty()) text += ". Nobody has trusted this project, so of its profile is left out: " + manifest::keys_of(left_out);
   if (!unmapped.empty()) text += ". Its profile also says what has no counterpart here: " + text::one_line(text::join(unmapped, ", "), 300);
   return text;
 }

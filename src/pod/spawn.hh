@@ -71,7 +71,8 @@ class SpawnTransaction {
   HandOver hand_over_;
   std::string socket_;
   std::vector<scope::ScopeRule> allow_, deny_;  ///< what is asked for, canonical
-  std::vector<std::string> left_out_, unmapped_;  ///< of the profile
+  std::vector<manifest::LeftOut> left_out_;  ///< of the profile
+  std::vector<std::string> unmapped_;
   std::vector<std::string> missing_;  ///< directories that the scope names and that are made with the child
   bool restoring_ = false;
   bool works_ = false;  ///< the restored child goes on with a run

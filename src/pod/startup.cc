@@ -13,6 +13,7 @@
 #include "llm/catalogue.hh"
 #include "pod/launch.hh"
 #include "profile/discovery.hh"
+#include "profile/trust.hh"
 #include "scope/scope.hh"
 
 namespace insomnia::pod {
@@ -42,11 +43,11 @@ Result<HandOver> read_hand_over(PodOptions const& options, Environment const&, P
     auto layer = TRY(manifest::parse_toml(TRY(io::read_file(file, 4u << 20)), file));
     config = manifest::merge(std::move(config), manifest::resolve_paths(std::move(layer), io::parent_path(file)));
   } else {
-    profile::ProfileReading reading{.workspace = workspace, .start_host = profile::host_process(RuntimeCommand::self().program)};
+    profile::ProfileReading reading{.workspace = workspace, .start_host = profile::host_process(RuntimeCommand::self().program), .trusts = profile::trust_of(paths)};
     auto selected = TRY(profile::read_selected_profile(options.profile, profile::discover_profiles(profile::profile_places(paths, cwd), reading), reading));
     config = manifest::merge(std::move(config), selected.profile.config);
     hand_over.profile = selected.label;
-    if (!selected.profile.left_out.empty()) log::warn(selected.label + ": nobody has trusted this project, so its profile is used without " + text::join(selected.profile.left_out, ", "));
+    if (!selected.profile.left_out.empty()) log::warn(selected.label + ": nobody has trusted this project, so its profile is used without " + manifest::keys_of(selected.profile.left_out));
   }
   if (!options.name.empty()) config.pod_name = options.name;
   if (!options.model.empty()) {

@@ -27,7 +27,7 @@ struct ChildRequest {
 struct ChildConfig {
   manifest::Config config;
   std::string profile;  ///< which profile it was: "builtin:default", "inherit"
-  std::vector<std::string> left_out;  ///< what its project is not trusted with (ResolvedProfile)
+  std::vector<manifest::LeftOut> left_out;  ///< what its project is not trusted with (ResolvedProfile)
   std::vector<std::string> unmapped;  ///< what has no counterpart here (ResolvedProfile)
 };
 

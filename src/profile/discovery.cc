@@ -69,21 +69,24 @@ Result<void> check_named_paths(manifest::Config const& config, std::string const
   return {};
 }
 
-ResolvedProfile resolved(Read read, std::string const& directory, std::string const& workspace, bool trusted) {
+ResolvedProfile resolved(Read read, std::string const& directory, std::string const& workspace, bool trusted = true) {
   ResolvedProfile result{.slug = read.document.slug, .description = read.document.description, .notes = std::move(read.notes), .unmapped = std::move(read.unmapped), .sources = std::move(read.sources)};
   if (!trusted) read.document = manifest::without_widening(std::move(read.document), result.left_out);
   result.config = manifest::profile_config(read.document, directory, workspace);
   return result;
 }
 
-Result<ResolvedProfile> read_file(std::string const& path, std::string const& confined_to, ProfileReading const& reading, bool trusted) {
+/// `project`: canonical, when it is one of a project; `registry`: the file that lists it there.
+Result<ResolvedProfile> read_file(std::string const& path, std::string const& project, std::string const& registry, ProfileReading const& reading) {
   TRY(check_extension(path));
   // A link to a profile leads to its folder.
   std::string real = TRY(io::real_path(path));
-  if (!confined_to.empty() && !scope::is_below(real, confined_to)) return fail(Code::PermissionDenied, "the profile " + path + " leads out of " + confined_to + ": it is " + real);
+  if (!project.empty() && !scope::is_below(real, project)) return fail(Code::PermissionDenied, "the profile " + path + " leads out of " + project + ": it is " + real);
   std::string directory = io::parent_path(real);
   Read read = TRY(read_text(real, TRY(io::read_file(real, kMaxProfile)), directory, reading.start_host));
   TRY(check_named_paths(read.document.config, real, directory));
+  if (!registry.empty()) read.sources.push_back({registry, TRY(io::read_file(registry, kMaxProfile))});
+  bool trusted = project.empty() || (reading.trusts && reading.trusts(project, read.sources));
   return resolved(std::move(read), directory, reading.workspace, trusted);
 }
 
@@ -145,7 +148,7 @@ Result<ResolvedProfile> read_builtin(ProfileEntry const& entry, ProfileReading c
   auto found = registry.profiles.find(entry.name);
   auto text = found == registry.profiles.end() ? std::nullopt : base::find_resource("profiles/" + found->second.path);
   if (!text) return fail(Code::NotFound, "profile not found: " + entry.qualified_name());
-  return resolved(TRY(read_text("builtin:" + found->second.path, std::string(*text), kNowhere, reading.start_host)), kNowhere, reading.workspace, true);
+  return resolved(TRY(read_text("builtin:" + found->second.path, std::string(*text), kNowhere, reading.start_host)), kNowhere, reading.workspace);
 }
 
 }  // namespace
@@ -176,14 +179,11 @@ ProfileSet discover_profiles(ProfilePlaces const& places, ProfileReading reading
   bool may_be = chosen.selector.source != Source::Claude;
   if (may_be && std::count_if(set.entries.begin(), set.entries.end(), is_chosen) == 1) std::find_if(set.entries.begin(), set.entries.end(), is_chosen)->is_default = true;
   else if (!chosen.file.empty()) set.default_problem = chosen.file + " names `" + text::one_line(chosen.selector.label(), 100) + "` as the default, which is not there";
-  std::map<Source, std::string> projects;
-  if (!places.project_file.empty()) projects[Source::Project] = project_of(places.project_file);
-  if (!places.agents_directory.empty()) projects[Source::Claude] = project_of(places.agents_directory);
-  set.load = [reading = std::move(reading), projects = std::move(projects)](ProfileEntry const& entry) -> Result<ResolvedProfile> {
+  set.load = [reading = std::move(reading), places](ProfileEntry const& entry) -> Result<ResolvedProfile> {
     if (entry.path.empty()) return read_builtin(entry, reading);
-    auto project = projects.find(entry.source);
-    bool trusted = project == projects.end();
-    return read_file(entry.path, trusted ? "" : TRY(io::real_path(project->second)), reading, trusted);
+    if (entry.source == Source::Project) return read_file(entry.path, TRY(io::real_path(project_of(places.project_file))), places.project_file, reading);
+    if (entry.source == Source::Claude) return read_file(entry.path, TRY(io::real_path(project_of(places.agents_directory))), "", reading);
+    return read_file(entry.path, "", "", reading);
   };
   return set;
 }
@@ -206,7 +206,7 @@ Result<SelectedProfile> read_selected_profile(std::string_view text, ProfileSet 
   Selector selector = text.empty() ? Selector{} : parse_cli_selector(text);
   if (selector.kind == Selector::Kind::Path) {
     std::string path = io::absolute(selector.path, TRY(io::current_directory()));
-    auto profile = TRY(read_profile_file(path, "", reading));
+    auto profile = TRY(read_profile_file(path, reading));
     std::string name = extension_of(path) == ".lua" && path.ends_with("/profile.lua") ? std::string(io::base_name(io::parent_path(path))) : std::string(io::base_name(path));
     ProfileEntry entry{Source::User, name.substr(0, name.size() - extension_of(name).size()), "", false, path};
     return SelectedProfile{path, suggested_pod_name(entry, profile.slug), std::move(profile)};
@@ -219,6 +219,27 @@ Result<SelectedProfile> read_selected_profile(std::string_view text, ProfileSet 
   return SelectedProfile{entry->qualified_name(), std::move(name), *std::move(profile)};
 }
 
-Result<ResolvedProfile> read_profile_file(std::string const& path, std::string const& confined_to, ProfileReading const& reading) { return read_file(path, confined_to, reading, true); }
+Result<ResolvedProfile> read_profile_file(std::string const& path, ProfileReading const& reading) { return read_file(path, "", "", reading); }
+
+Result<std::optional<ProjectProfiles>> read_project(ProfilePlaces const& places, ProfileReading reading) {
+  if (places.project_file.empty()) return std::nullopt;
+  ProjectProfiles result{.project = TRY(io::real_path(project_of(places.project_file)))};
+  reading.trusts = nullptr;
+  ProfileSet set = discover_profiles({.builtin_directory = "", .user_file = "", .project_file = places.project_file, .agents_directory = ""}, std::move(reading));
+  if (!set.diagnostic.empty()) return fail(Code::InvalidArgument, set.diagnostic);
+  std::map<std::string, std::string> sources;
+  for (auto const& entry : set.entries) {
+    if (entry.source != Source::Project) continue;
+    auto profile = set.load(entry);
+    if (!profile) {
+      result.problems.push_back(entry.qualified_name() + ": " + profile.error().message);
+      continue;
+    }
+    for (auto const& source : profile->sources) sources[source.name] = source.source;
+    for (auto const& said : profile->left_out) result.wishes.push_back({entry.qualified_name(), said});
+  }
+  for (auto& [name, source] : sources) result.sources.push_back({name, std::move(source)});
+  return result;
+}
 
 }  // namespace insomnia::profile

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.hh"
 #include "base/paths.hh"
@@ -24,11 +27,27 @@ ProfilePlaces profile_places(Paths const& paths, std::string const& cwd);
 struct ProfileReading {
   std::string workspace;  ///< absolute; its scope intents mean this directory
   StartHost start_host;   ///< evaluates Lua
+  /// Whether the user has trusted these files of a project (trust.hh); nullptr: none.
+  std::function<bool(std::string const& project, std::vector<LuaChunk> const& sources)> trusts = nullptr;
 };
 
 /// The profiles at hand. Opens no profile: what is listed may still be missing or broken. What is wrong with a registry file is the set's diagnostic, and
 /// the other sources count.
 ProfileSet discover_profiles(ProfilePlaces const& places, ProfileReading reading);
+
+/// What is read of a project when all its profiles are: for asking whether it is trusted.
+struct ProjectProfiles {
+  std::string project;  ///< canonical
+  std::vector<LuaChunk> sources;
+  struct Wish {
+    std::string profile;  ///< "project:coder"
+    manifest::LeftOut said;
+  };
+  std::vector<Wish> wishes;          ///< what they want that needs trust
+  std::vector<std::string> problems;  ///< profiles that can't be read
+};
+/// Nothing when there is no project that has profiles.
+Result<std::optional<ProjectProfiles>> read_project(ProfilePlaces const& places, ProfileReading reading);
 
 /// The profile that a selector of the command line means.
 struct SelectedProfile {
@@ -43,7 +62,7 @@ Result<SelectedProfile> read_selected_profile(std::string_view selector, Profile
 std::string place_in_profile(ResolvedProfile const& profile, std::string_view path);
 
 /// The profile in one file, as a selector with a path means it. Errors: no such file, not .lua, .toml or .md (an agent of another program), and what the file has wrong.
-/// `confined_to`: a directory that the file and what it names must be in; empty: its own folder for what it names.
-Result<ResolvedProfile> read_profile_file(std::string const& path, std::string const& confined_to, ProfileReading const& reading);
+/// It is trusted: somebody has named it.
+Result<ResolvedProfile> read_profile_file(std::string const& path, ProfileReading const& reading);
 
 }  // namespace insomnia::profile

@@ -6,6 +6,7 @@
 
 #include "base/error.hh"
 #include "manifest/manifest.hh"
+#include "manifest/profile_document.hh"
 #include "profile/lua_state.hh"
 #include "profile/selector.hh"
 
@@ -31,7 +32,7 @@ struct ResolvedProfile {
   std::string slug;
   std::string description;
   std::string notes;                  ///< what it printed
-  std::vector<std::string> left_out;  ///< keys that nobody has trusted the project with
+  std::vector<manifest::LeftOut> left_out;  ///< keys that nobody has trusted the project with
   std::vector<std::string> unmapped;  ///< of an agent of another program: what has no counterpart here
   std::vector<LuaChunk> sources;      ///< all that was read
 };

@@ -133,6 +133,83 @@ TEST_F(Profile, AProjectThatIsNotTrustedRedirectsNoKey) {
   EXPECT_TRUE(has(run.err, "nobody has trusted this project, so its profile project:evil is used without model.base_url, model.auth"));
 }
 
+TEST_F(Profile, TrustShowsWhatIsWantedAndHoldsUntilAFileChanges) {
+  profile("local.lua", "return { description = 'd', permissions = require('rules') }");
+  profile("rules.lua", "return { default_action = 'allow', rule = { { tool = 'Bash', pattern = '*', action = 'deny' } } }");
+  project("default = 'local'\n[profile]\nlocal = 'local.lua'");
+  auto shown = home.run({"trust", "--show"});
+  EXPECT_TRUE(ended_with(4, shown));
+  EXPECT_TRUE(has(shown.out, "is not trusted"));
+  EXPECT_TRUE(has(shown.out, R"(permissions = {"default_action":"allow","rule":[{"tool":"Bash","pattern":"*","action":"deny"}]})"));
+  auto asked = home.run({"trust"});
+  EXPECT_TRUE(ended_with(4, asked)) << "nobody can be asked";
+  EXPECT_TRUE(has(asked.err, "use --yes"));
+  ASSERT_TRUE(ended_with(0, home.run({"trust", "--yes"})));
+  EXPECT_TRUE(ended_with(0, home.run({"trust", "--show"})));
+
+  answer_task(server, "ONE", {tool_reply({{"b", "Bash", R"({"command":"true"})"}}), text_reply("Denied.")});
+  auto run = home.run({"run", "ONE", "--name", "one"});
+  ASSERT_TRUE(ended_with(0, run));
+  EXPECT_FALSE(contains(run.err, "trusted"));
+  EXPECT_TRUE(has(last_conversation(server, "ONE").results[0].text, "permission denied"));
+
+  profile("rules.lua", "return { default_action = 'allow' }");
+  auto changed = home.run({"trust", "--show"});
+  EXPECT_TRUE(ended_with(4, changed));
+  EXPECT_TRUE(has(changed.out, home.file(".insomnia/rules.lua") + "  (changed, not trusted)"));
+  EXPECT_TRUE(has(home.run({"profile", "check"}).err, "Nobody has trusted this project, so these are left out: permissions"));
+  ASSERT_TRUE(ended_with(0, home.run({"trust", "--yes"})));
+  EXPECT_FALSE(contains(home.run({"profile", "check"}).err, "trusted"));
+  auto revoked = home.run({"trust", "--revoke"});
+  ASSERT_TRUE(ended_with(0, revoked));
+  EXPECT_TRUE(has(revoked.out, "is not trusted any more"));
+  EXPECT_TRUE(has(home.run({"profile", "check"}).err, "Nobody has trusted this project"));
+}
+
+TEST_F(Profile, ARunOnATerminalAsksBeforeItUsesWhatAProjectWants) {
+  profile("local.toml", "[permissions]\ndefault_action = 'deny'");
+  project("default = 'local'\n[profile]\nlocal = 'local.toml'");
+  answer_task(server, "ASK", {text_reply("Fine.")});
+  answer_task(server, "AGAIN", {text_reply("Fine again.")});
+  answer_task(server, "TELL", {text_reply("Good.")});
+  home.write("terminal.py",
+             "import os, pty, sys\n"
+             "def run(task, answers):\n"
+             "  pid, fd = pty.fork()\n"
+             "  if pid == 0: os.execv(sys.argv[1], [sys.argv[1], 'run', task, '--name', task.lower()])\n"
+             "  seen = b''\n"
+             "  while True:\n"
+             "    try: data = os.read(fd, 4096)\n"
+             "    except OSError: break\n"
+             "    if not data: break\n"
+             "    seen += data\n"
+             "    if answers and answers[0][0] in seen:\n"
+             "      os.write(fd, answers[0][1])\n"
+             "      seen = b''\n"
+             "      answers.pop(0)\n"
+             "  assert not answers, (answers, seen)\n"
+             "  assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, seen\n"
+             "  return seen\n"
+             "assert b'used without permissions' in run('ASK', [(b'now? [y/N] ', b'n\\n')])\n"
+             "assert b'used without' not in run('AGAIN', [(b'now? [y/N] ', b'y\\n'), (b'as they are? [y/N] ', b'yes\\n')])\n"
+             "assert b'used without' not in run('TELL', [])\n");
+  Program terminal({.program = "/usr/bin/env", .arguments = {"python3", home.file("terminal.py"), home.binary}, .environment = home.environment, .cwd = home.work(), .input = ""});
+  EXPECT_TRUE(ended_with(0, terminal));
+}
+
+TEST_F(Profile, TrustWithoutAnythingToTrust) {
+  EXPECT_TRUE(has(home.run({"trust"}).out, "no project here"));
+  profile("a.lua", "return {}");
+  profile("b.lua", "return {");
+  project("[profile]\na = 'a.lua'\nb = 'b.lua'");
+  auto trust = home.run({"trust"});
+  EXPECT_TRUE(ended_with(0, trust));
+  EXPECT_TRUE(has(trust.out, "want nothing that needs trust"));
+  EXPECT_TRUE(has(trust.err, "Left out, because it can't be read: project:b: "));
+  project("profile = 1");
+  EXPECT_TRUE(has(home.run({"trust"}).err, "profiles.toml:1:1: profile: must be a table"));
+}
+
 struct Hostile {
   char const* name;
   char const* source;
