@@ -34,6 +34,7 @@ struct Parser {
   ExecOptions exec;
   ProfileOptions profile;
   TrustOptions trust;
+  ModelsOptions models;
   std::string help_topic;
   bool version_flag = false;
 
@@ -223,6 +224,9 @@ void Parser::add_profile() {
   make->add_option("NAME", profile.selector, "its name")->required();
   make->add_flag("--project", profile.project, "for this project, in .insomnia, not for this user");
 
+  sub = command("models", "List the models that are known, their prices, and whose key is there", "  insomnia models\n  insomnia models --json | jq -r '.[] | select(.key != \"missing\") | .ref'\n");
+  sub->add_flag("--json", models.json, "a JSON list");
+
   sub = command("trust", "Allow this project's profiles what needs your word",
                 "  insomnia trust\n"
                 "  insomnia trust --show\n"
@@ -277,6 +281,7 @@ Command Parser::command_of(std::string const& name) const {
   if (name == "exec") return exec;
   if (name == "profile") return profile;
   if (name == "trust") return trust;
+  if (name == "models") return models;
   if (name == "attach") return attach;
   if (name == "send") return send;
   if (name == "read") return read;

@@ -11,6 +11,7 @@
 #include "cli/doctor.hh"
 #include "cli/exec.hh"
 #include "cli/logs.hh"
+#include "cli/models.hh"
 #include "cli/profile.hh"
 #include "cli/ps.hh"
 #include "cli/read.hh"
@@ -25,7 +26,7 @@
 namespace insomnia::cli {
 
 using Command = std::variant<RunOptions, PsOptions, ScopeOptions, AttachOptions, SendOptions, ReadOptions, StopOptions, RestoreOptions,
-                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions, ExecOptions, ProfileOptions, TrustOptions>;
+                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions, ExecOptions, ProfileOptions, TrustOptions, ModelsOptions>;
 
 /// What the words after `insomnia` mean: a command, or a text to show and an exit code.
 struct ParsedCommandLine {

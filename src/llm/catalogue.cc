@@ -74,6 +74,18 @@ Result<ProviderEntry> decode_provider(boost::json::object const& row, std::strin
   return entry;
 }
 
+Result<Price> decode_price(boost::json::object const& object, std::string const& where) {
+  json::Reader reader(object, where);
+  auto take = [&](std::string_view key) {
+    auto dollars = reader.optional_number(key);
+    if (!dollars || !(*dollars >= 0 && *dollars < 1e6)) reader.reject(key, "must be dollars for a million tokens");
+    return dollars.value_or(0);
+  };
+  Price price{.input = take("input"), .output = take("output"), .cache_read = take("cache_read"), .cache_write = take("cache_write")};
+  TRY(reader.finish_strict());
+  return price;
+}
+
 Result<ModelEntry> decode_model(boost::json::object const& row, std::string const& where) {
   json::Reader reader(row, where);
   ModelEntry entry;
@@ -89,19 +101,22 @@ Result<ModelEntry> decode_model(boost::json::object const& row, std::string cons
     entry.default_max_tokens = static_cast<uint32_t>(*tokens);
   }
   reader.object("capability");
+  auto const* price = reader.object("price");
   TRY(reader.finish_strict());
+  if (price != nullptr) entry.price = TRY(decode_price(*price, where + ".price"));
   entry.capability = TRY(decode_model_part(row, "", "capability")).capability;
   return entry;
 }
 
-/// Reads the rows `[[key]]` of a file that has nothing else.
+/// Reads the rows `[[key]]` of a file that has nothing else, but for a text `date` where one is wanted.
 template <class Entry>
 Result<std::vector<Entry>> load_rows(Source const& source, std::string const& key,
-                                     Result<Entry> (*decode)(boost::json::object const&, std::string const&)) {
+                                     Result<Entry> (*decode)(boost::json::object const&, std::string const&), std::string* date = nullptr) {
   manifest::Positions positions;
   boost::json::object document = TRY(manifest::parse_toml_document(source.text, source.name, positions));
   json::Reader reader(document);
   auto const* rows = reader.array(key);
+  if (date != nullptr) *date = reader.string_or("prices_as_of", "");
   if (auto finished = reader.finish_strict(); !finished) {
     return std::unexpected(std::move(finished).error().with_context(source.name));
   }
@@ -151,7 +166,7 @@ Result<Catalogue> Catalogue::load(std::string const& config_dir) {
   Source models = TRY(find_source(config_dir, "models.toml"));
   Catalogue catalogue;
   catalogue.providers = TRY(load_rows<ProviderEntry>(providers, "provider", decode_provider));
-  catalogue.models = TRY(load_rows<ModelEntry>(models, "model", decode_model));
+  catalogue.models = TRY(load_rows<ModelEntry>(models, "model", decode_model, &catalogue.prices_as_of));
   return catalogue;
 }
 

@@ -39,11 +39,19 @@ struct ProviderEntry {
   std::optional<manifest::Capability> default_capability;
   std::optional<uint64_t> default_context_window;
 };
+/// What a model costs: US dollars for a million tokens.
+struct Price {
+  double input = 0, output = 0;
+  double cache_read = 0;   ///< input that was in the cache
+  double cache_write = 0;  ///< input that goes into it
+  friend bool operator==(Price const&, Price const&) = default;
+};
 struct ModelEntry {
   std::string id, provider;
   std::optional<manifest::Capability> capability;
   std::optional<uint64_t> context_window, max_context_window;
   std::optional<uint32_t> default_max_tokens;
+  std::optional<Price> price;
 };
 
 /// The tables of providers and models: builtin (resources/models/*.toml), each replaced as a whole by <config_dir>/providers.toml or
@@ -51,6 +59,7 @@ struct ModelEntry {
 struct Catalogue {
   std::vector<ProviderEntry> providers;
   std::vector<ModelEntry> models;
+  std::string prices_as_of;  ///< the day of the prices, "2026-10-10"; "": there are none
   static Result<Catalogue> load(std::string const& config_dir);
 
   /// Resolves a manifest's model (spec manifest-profile 7.2). An error of an unknown provider lists the known ones.

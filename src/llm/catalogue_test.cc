@@ -161,6 +161,15 @@ TEST(Catalogue, AnInlineModelHasPlainDefaults) {
   EXPECT_EQ(resolved(model).context_window, 272'000u);
 }
 
+TEST(Catalogue, PricesHaveTheirDay) {
+  auto catalogue = Catalogue::load("");
+  ASSERT_TRUE(catalogue) << catalogue.error().message;
+  EXPECT_EQ(catalogue->prices_as_of.size(), 10u);
+  auto sonnet = std::find_if(catalogue->models.begin(), catalogue->models.end(), [](ModelEntry const& entry) { return entry.id == "claude-sonnet-4-6"; });
+  ASSERT_TRUE(sonnet != catalogue->models.end());
+  EXPECT_EQ(sonnet->price, (Price{.input = 3, .output = 15, .cache_read = 0.3, .cache_write = 3.75}));
+}
+
 TEST(Catalogue, AUserFileReplacesItsTableAlone) {
   TempDir dir;
   dir.write("providers.toml",

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json.hpp>
+
+#include "base/json.hh"
+#include "manifest/shell_words.hh"
+
 namespace insomnia::manifest {
 namespace {
 
@@ -69,6 +74,80 @@ TEST(Permission, Wildcards) {
   EXPECT_FALSE(wildcard_match("a??c", "a漢c"));
   EXPECT_TRUE(wildcard_match("*??", "é漢"));
   EXPECT_TRUE(wildcard_match("[a]\\*", "[a]\\x")) << "no classes, no escapes";
+}
+
+std::string bash(std::string_view command) { return json::dump(boost::json::object{{"command", command}}); }
+
+PermissionAction decided(Permissions const& permissions, std::string_view command) { return decide(permissions, "Bash", bash(command), "/w").action; }
+
+constexpr auto Allow = PermissionAction::Allow, Deny = PermissionAction::Deny, Ask = PermissionAction::Ask;
+
+TEST(PermissionOfCommands, ADenyIsNotAvoidedByWriting) {
+  auto permissions = policy(Allow, {{"Bash", "rm *", Deny}, {"Bash", "git push*", Deny}});
+  for (auto const* command : {"rm x", " rm x", "ls; rm x", "ls && rm x", "ls\nrm x", "(rm x)", "echo $(rm x)", "echo `rm x`", "env rm x", "/bin/rm x", "\\rm x", "r'm' x", "A=1 rm x", "if true; then rm x; fi", "bash -c 'rm x'",
+                             "ls | xargs rm", "sudo -n rm x", "find . -exec rm {} \\;", "rm\tx", "rm $x", "{ rm x; }", "eval 'rm x'", "timeout 5 nice rm x", "cd y && git push", "git $(echo push)"}) {
+    EXPECT_EQ(decided(permissions, command), Deny) << command;
+  }
+  for (auto const* command : {"ls", "echo rm", "echo 'rm x'", "grep 'git push' x", "rmdir x", "# rm x"}) EXPECT_EQ(decided(permissions, command), Allow) << command;
+}
+
+TEST(PermissionOfCommands, AnAllowHoldsForEveryCommandWhateverTheShellPutsIn) {
+  auto permissions = policy(Deny, {{"Bash", "git status", Allow}, {"Bash", "git log*", Allow}, {"Bash", "ls *", Allow}});
+  for (auto const* command : {"git status", "git status && git log -3", "git log --format=%h | ls x", "ls $x *.c", "env git status", "A=1"}) EXPECT_EQ(decided(permissions, command), Allow) << command;
+  for (auto const* command : {"git status; rm x", "git status $x", "git status $(rm x)", "git $x", "/tmp/evil/git status", "sudo git push", "bash -c 'git push'", "ls"}) EXPECT_EQ(decided(permissions, command), Deny) << command;
+}
+
+TEST(PermissionOfCommands, TheStrictestOfAllCounts) {
+  auto permissions = policy(Allow, {{"Bash", "git push*", Ask}, {"Bash", "rm *", Deny}});
+  EXPECT_EQ(decided(permissions, "ls && git push"), Ask);
+  EXPECT_EQ(decided(permissions, "git push && rm x"), Deny);
+  EXPECT_NE(decide(permissions, "Bash", bash("ls && rm -r \"$x\"")).refusal.find("(rule 2, pattern `rm *`, for `rm -r *`)"), std::string::npos) << decide(permissions, "Bash", bash("ls && rm -r \"$x\"")).refusal;
+}
+
+TEST(PermissionOfCommands, WhatIsNotUnderstoodIsAskedWhereARuleCouldRefuse) {
+  char const* odd = "f() { rm x; }; f";
+  EXPECT_EQ(decided(policy(Allow, {}), odd), Allow) << "nothing could refuse it";
+  EXPECT_EQ(decided(policy(Allow, {{"Bash", "git push*", Deny}}), odd), Ask);
+  EXPECT_EQ(decided(policy(Allow, {{"Bash", "git push*", Ask}}), odd), Ask);
+  EXPECT_EQ(decided(policy(Deny, {{"Bash", "ls *", Allow}}), odd), Deny);
+  EXPECT_EQ(decided(policy(Deny, {{"Bash", "*", Allow}}), odd), Allow) << "every text is allowed";
+  EXPECT_EQ(decided(policy(Allow, {{"Bash", "ls *", Allow}, {"Bash", "*", Deny}}), odd), Deny);
+  EXPECT_EQ(decided(policy(Allow, {{"Bash", "*rm*", Deny}}), odd), Deny) << "the text as it is written";
+  EXPECT_EQ(decided(policy(Allow, {{"Read", "*", Deny}}), odd), Allow) << "rules of other tools";
+  EXPECT_EQ(decided(policy(Allow, {{"Bash", "git push*", Deny}}), "$cmd x"), Ask);
+}
+
+TEST(PermissionOfPaths, PathsAreComparedAsTheyAre) {
+  auto permissions = policy(Deny, {{"Write", "src/*", Allow}, {"Edit", "/w/doc/*", Allow}});
+  auto write = [&](std::string_view path) { return decide(permissions, "Write", json::dump(boost::json::object{{"file_path", path}}), "/w").action; };
+  EXPECT_EQ(write("/w/src/a.cc"), Allow);
+  EXPECT_EQ(write("src/a.cc"), Allow);
+  EXPECT_EQ(write("/w/src/../doc/a"), Deny);
+  EXPECT_EQ(write("/w/./src//a"), Allow);
+  EXPECT_EQ(write("/src/a"), Deny) << "another directory";
+  EXPECT_EQ(decide(permissions, "Edit", R"({"file_path":"doc/x"})", "/w").action, Allow);
+  auto secrets = policy(Allow, {{"Read", "*secret*", Deny}, {"Grep", "/w/private*", Deny}, {"Glob", "/etc*", Deny}});
+  EXPECT_EQ(decide(secrets, "Read", R"({"file_path":"/w/secret/../secret/x"})", "/w").action, Deny);
+  EXPECT_EQ(decide(secrets, "Grep", R"({"pattern":"/w/private"})", "/w").action, Allow) << "what is looked for is no path";
+  EXPECT_EQ(decide(secrets, "Grep", R"({"pattern":"x","path":"private"})", "/w").action, Deny);
+  EXPECT_EQ(decide(secrets, "Glob", R"({"pattern":"/etc/*"})", "/w").action, Deny);
+  EXPECT_EQ(decide(secrets, "Glob", R"({"pattern":"../etc/*"})", "/w").action, Deny);
+  auto only = policy(Deny, {{"Glob", "/w*", Allow}});
+  EXPECT_EQ(decide(only, "Glob", R"({"pattern":"*.cc"})", "/w").action, Allow);
+  EXPECT_EQ(decide(only, "Glob", R"({"pattern":"/etc/*"})", "/w").action, Deny);
+}
+
+TEST(Permission, WildcardsOfUnknownTexts) {
+  std::string u(1, kUnknown);
+  EXPECT_TRUE(wildcard_match("rm *", "rm " + u));
+  EXPECT_FALSE(wildcard_match("rm ?", "rm " + u));
+  EXPECT_FALSE(wildcard_match("rm x", "rm " + u));
+  for (auto const* pattern : {"rm x", "rm *", "r*", "*", "rm -rf /", "?? x", "rm é"}) EXPECT_TRUE(wildcard_may_match(pattern, "rm " + u)) << pattern;
+  for (auto const* pattern : {"ls*", "rm", "r", "", "?m"}) EXPECT_FALSE(wildcard_may_match(pattern, "rm " + u)) << pattern;
+  EXPECT_TRUE(wildcard_may_match("a*z", "a" + u + "b" + u + "z"));
+  EXPECT_FALSE(wildcard_may_match("a*z", "a" + u + "y"));
+  EXPECT_TRUE(wildcard_may_match("axbyz", "a" + u + "b" + u + "z"));
+  EXPECT_FALSE(wildcard_may_match("axyz", "a" + u + "b" + u + "z"));
 }
 
 TEST(Permission, HostilePatternsStayFast) {

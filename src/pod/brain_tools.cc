@@ -109,7 +109,7 @@ std::string Brain::permission_refusal(wire::ToolCall const& call) const {
   auto policies = core_.state.ceilings.permissions;
   if (core_.manifest.config.permissions) policies.push_back(*core_.manifest.config.permissions);
   for (auto const& policy : policies) {
-    auto decision = manifest::decide(policy, call.name, call.arguments);
+    auto decision = manifest::decide(policy, call.name, call.arguments, core_.state.cwd);
     if (!decision.allowed()) return decision.refusal;
   }
   return "";

@@ -270,7 +270,7 @@ Result<void> PodProcess::start_brain() {
     input.tools = tool_names;
     input.scope_summary = scope_->summary();
     input.is_child = state_.parent.has_value();
-    auto agents_md = prompt::read_agents_md(state_.cwd);
+    auto agents_md = prompt::read_agents_md(state_.cwd, state_.workspace_root, [this](std::string const& path) { return scope_->is_readable(path); });
     if (agents_md) input.agents_md = *agents_md;
     else alerts.emplace_back("agents_md", agents_md.error().message);
     settings.system_prompt = TRY(prompt::build_system_prompt(input, *prompts_));

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 #include "base/confined_file.hh"
+#include "base/io.hh"
 #include "base/text.hh"
 
 namespace insomnia::prompt {
@@ -69,8 +71,28 @@ Result<std::string> build_system_prompt(SystemPromptInput const& input, PromptCa
   return std::string(text::trim(prompt));
 }
 
-Result<std::optional<std::string>> read_agents_md(std::string const& cwd) {
-  return io::read_confined_file(cwd, "AGENTS.md", kMaxAgentsMd);
+Result<std::optional<std::string>> read_agents_md(std::string const& cwd, std::string const& workspace, std::function<bool(std::string const&)> const& readable) {
+  std::vector<std::string> directories;  // the nearest first
+  bool inside = cwd == workspace || workspace == "/" || cwd.starts_with(workspace + "/");
+  for (std::string at = cwd;; at = io::parent_path(at)) {
+    if (readable(at + (at == "/" ? "AGENTS.md" : "/AGENTS.md"))) directories.push_back(at);
+    if (!inside || at == workspace || at == "/") break;
+  }
+  std::vector<std::pair<std::string, std::string>> found;  // path and text
+  size_t size = 0;
+  for (auto at = directories.rbegin(); at != directories.rend(); ++at) {
+    auto text = TRY(io::read_confined_file(*at, "AGENTS.md", kMaxAgentsMd));
+    if (!text || text::trim(*text).empty()) continue;
+    std::string path = *at + (*at == "/" ? "AGENTS.md" : "/AGENTS.md");
+    size += text->size();
+    if (size > kMaxAgentsMd) return fail(Code::LimitReached, "the files AGENTS.md from " + workspace + " to " + cwd + " have more than 256 KiB together; " + path + " is the first that is too much");
+    found.emplace_back(std::move(path), *std::move(text));
+  }
+  if (found.empty()) return std::nullopt;
+  if (found.size() == 1) return std::move(found.front().second);
+  std::string all;
+  for (auto const& [path, text] : found) all += (all.empty() ? "" : "\n\n") + path + ":\n\n" + std::string(text::trim(text));
+  return all;
 }
 
 }  // namespace insomnia::prompt

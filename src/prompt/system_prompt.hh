@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,8 +34,9 @@ struct SystemPromptInput {
 /// memory, knowledge, workflows. To be made once in a Pod's life: the text is part of its log.
 Result<std::string> build_system_prompt(SystemPromptInput const& input, PromptCatalog const& catalog);
 
-/// The content of <cwd>/AGENTS.md; nothing when there is none. An error (not UTF-8, over 256 KiB, a link that
-/// leaves `cwd`) is for an alert: the Pod works without it. REQUIRES: `cwd` is readable in the Pod's scope.
-Result<std::optional<std::string>> read_agents_md(std::string const& cwd);
+/// The files AGENTS.md from `workspace` down to `cwd`, the nearest last; with several each under a line with its path. Nothing when there is none. `cwd` alone when
+/// it is not below the workspace. Only directories that are `readable` are looked into. An error (not UTF-8, over 256 KiB in all, a link that leaves its directory) is for an
+/// alert: the Pod works without them.
+Result<std::optional<std::string>> read_agents_md(std::string const& cwd, std::string const& workspace, std::function<bool(std::string const&)> const& readable);
 
 }  // namespace insomnia::prompt

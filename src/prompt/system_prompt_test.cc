@@ -39,6 +39,9 @@ class SystemPrompt : public ::testing::Test {
     auto text = build_system_prompt(from, *catalog);
     return text ? *text : "ERROR " + text.error().message;
   }
+  Result<std::optional<std::string>> agents_md(std::string const& cwd) {
+    return read_agents_md(root_ + cwd, root_ + cwd, [](std::string const&) { return true; });
+  }
   std::string own_template(std::string_view text) {
     EXPECT_TRUE(io::replace_file(root_ + "/config/prompts/own.md", text));
     SystemPromptInput from = input();
@@ -120,14 +123,33 @@ TEST_F(SystemPrompt, MissingInstructionIsAnError) {
 }
 
 TEST_F(SystemPrompt, AgentsMdIsReadOrAbsent) {
-  EXPECT_EQ(*read_agents_md(root_ + "/work"), std::nullopt);
-  EXPECT_EQ(*read_agents_md(root_ + "/missing"), std::nullopt);
+  EXPECT_EQ(*agents_md("/work"), std::nullopt);
+  EXPECT_EQ(*agents_md("/missing"), std::nullopt);
   ASSERT_TRUE(io::replace_file(root_ + "/work/AGENTS.md", "text\n"));
-  EXPECT_EQ(*read_agents_md(root_ + "/work"), "text\n");
+  EXPECT_EQ(*agents_md("/work"), "text\n");
+}
+
+TEST_F(SystemPrompt, AgentsMdFromTheWorkspaceDownTheNearestLast) {
+  ASSERT_TRUE(io::make_directories(root_ + "/work/a/b"));
+  ASSERT_TRUE(io::replace_file(root_ + "/AGENTS.md", "outside"));
+  ASSERT_TRUE(io::replace_file(root_ + "/work/AGENTS.md", "top\n"));
+  ASSERT_TRUE(io::replace_file(root_ + "/work/a/AGENTS.md", "  \n"));
+  ASSERT_TRUE(io::replace_file(root_ + "/work/a/b/AGENTS.md", "near"));
+  auto read = [&](std::string const& cwd, std::string const& hidden) {
+    return read_agents_md(root_ + cwd, root_ + "/work", [&](std::string const& path) { return path != root_ + hidden; });
+  };
+  EXPECT_EQ(*read("/work/a/b", ""), root_ + "/work/AGENTS.md:\n\ntop\n\n" + root_ + "/work/a/b/AGENTS.md:\n\nnear");
+  EXPECT_EQ(*read("/work/a", ""), "top\n") << "an empty one says nothing";
+  EXPECT_EQ(*read("/work/a/b", "/work/AGENTS.md"), "near") << "what the Pod may not read it does not get";
+  EXPECT_EQ(*read("/config", ""), std::nullopt);
+  EXPECT_EQ(*read("", ""), "outside") << "beside the workspace: its own alone";
+  ASSERT_TRUE(io::replace_file(root_ + "/work/AGENTS.md", std::string(200 << 10, 'x')));
+  ASSERT_TRUE(io::replace_file(root_ + "/work/a/b/AGENTS.md", std::string(200 << 10, 'x')));
+  EXPECT_NE(read("/work/a/b", "").error().message.find(root_ + "/work/a/b/AGENTS.md is the first that is too much"), std::string::npos);
 }
 
 TEST_F(SystemPrompt, AgentsMdThatCantBeUsedIsAnError) {
-  auto error = [&] { return read_agents_md(root_ + "/work").error().message; };
+  auto error = [&] { return agents_md("/work").error().message; };
   ASSERT_TRUE(io::replace_file(root_ + "/work/AGENTS.md", "\xff\xfe"));
   EXPECT_NE(error().find("not UTF-8"), std::string::npos);
   ASSERT_TRUE(io::replace_file(root_ + "/work/AGENTS.md", std::string(300 << 10, 'x')));
@@ -140,13 +162,13 @@ TEST_F(SystemPrompt, AgentsMdThatCantBeUsedIsAnError) {
 TEST_F(SystemPrompt, AgentsMdLinkMustNotLeaveTheWorkingDirectory) {
   ASSERT_TRUE(io::replace_file(root_ + "/secret", "secret"));
   ASSERT_EQ(::symlink("../secret", (root_ + "/work/AGENTS.md").c_str()), 0);
-  auto text = read_agents_md(root_ + "/work");
+  auto text = agents_md("/work");
   ASSERT_FALSE(text);
   EXPECT_EQ(text.error().code, Code::PermissionDenied);
   ASSERT_EQ(::unlink((root_ + "/work/AGENTS.md").c_str()), 0);
   ASSERT_TRUE(io::replace_file(root_ + "/work/CLAUDE.md", "shared"));
   ASSERT_EQ(::symlink("CLAUDE.md", (root_ + "/work/AGENTS.md").c_str()), 0);
-  EXPECT_EQ(*read_agents_md(root_ + "/work"), "shared");
+  EXPECT_EQ(*agents_md("/work"), "shared");
 }
 
 }  // namespace

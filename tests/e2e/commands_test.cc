@@ -22,7 +22,7 @@ class Commands : public E2e {
 TEST_F(Commands, JsonOutputParses) {
   start_worker();
   for (std::vector<std::string> const& command : std::vector<std::vector<std::string>>{
-           {"ps", "--json"}, {"ps", "--tree", "--json"}, {"read", "worker", "--json"}, {"version", "--json"}, {"doctor", "--json"}}) {
+           {"ps", "--json"}, {"ps", "--tree", "--json"}, {"read", "worker", "--json"}, {"version", "--json"}, {"doctor", "--json"}, {"models", "--json"}, {"profile", "list", "--json"}}) {
     auto finished = home.run(command);
     EXPECT_TRUE(ended_with(0, finished)) << command.front();
     EXPECT_TRUE(json::parse(finished.out)) << command.front() << ": " << finished.out;
@@ -32,6 +32,28 @@ TEST_F(Commands, JsonOutputParses) {
   for (auto line : text::split(text::trim(logs.out), '\n')) EXPECT_TRUE(json::parse_object(line)) << line;
   EXPECT_TRUE(has(home.run({"logs", "worker"}).out, "Ready."));
   EXPECT_TRUE(has(home.run({"ps"}).out, "worker"));
+}
+
+TEST_F(Commands, ModelsSayWhoseKeyIsThereAndWhichIsTaken) {
+  auto models = home.run({"models"});
+  ASSERT_TRUE(ended_with(0, models));
+  EXPECT_TRUE(has(models.out, "anthropic/claude-sonnet-4-6"));
+  EXPECT_TRUE(has(models.out, "3 / 15"));
+  EXPECT_TRUE(has(models.out, "none needed"));
+  EXPECT_TRUE(has(models.err, "US dollars for a million tokens on "));
+  auto list = json::parse(home.run({"models", "--json"}).out);
+  ASSERT_TRUE(list);
+  int defaults = 0;
+  for (auto const& model : list->as_array()) {
+    defaults += model.at("default").as_bool() ? 1 : 0;
+    if (model.at("provider") == "anthropic") {
+      EXPECT_EQ(model.at("key"), "found");
+    }
+    if (model.at("provider") == "openrouter") {
+      EXPECT_EQ(model.at("key"), "missing");
+    }
+  }
+  EXPECT_EQ(defaults, 1);
 }
 
 TEST_F(Commands, SendGivesAnIdlePodWorkAndReadShowsTheAnswer) {
