@@ -216,8 +216,8 @@ class Mapping {
         if (std::find(list.begin(), list.end(), ours) == list.end()) list.push_back(ours);
       }
     }
-    // An empty list would allow everything; no tool has an empty name.
-    if (!denied && list.empty()) list.emplace_back();
+    // An empty list would allow everything.
+    if (!denied && list.empty()) list.emplace_back(kNoTool);
     out_.profile.config.tools = std::move(selection);
     return {};
   }

@@ -42,7 +42,7 @@ TEST(AgentFile, WhatHasNoCounterpartIsSaidAndGivesNothing) {
   EXPECT_EQ(agent.profile.config.tools->allow, Words{"Read"});
   EXPECT_EQ(agent.unmapped, (Words{"tools: NotebookEdit", "tools: mcp__db__query", "tools: Bash(git diff:*, git log:*)", "model: gpt-5", "hooks", "permissionMode"}));
   EXPECT_FALSE(agent.profile.config.model.ref);
-  EXPECT_EQ(parsed("---\ntools: NotebookEdit\n---\n").profile.config.tools->allow, Words{""}) << "none, not all";
+  EXPECT_EQ(parsed("---\ntools: NotebookEdit\n---\n").profile.config.tools->allow, Words{kNoTool}) << "none, not all";
 }
 
 TEST(AgentFile, Models) {

@@ -18,8 +18,8 @@ ToolSelection stricter_tools(ToolSelection const& a, ToolSelection const& b) {
   result.deny.insert(result.deny.end(), b.deny.begin(), b.deny.end());
   if (a.allow.empty() || b.allow.empty()) return result;
   std::erase_if(result.allow, [&](std::string const& name) { return std::find(b.allow.begin(), b.allow.end(), name) == b.allow.end(); });
-  // An empty list would allow everything; no tool has an empty name.
-  if (result.allow.empty()) result.allow.emplace_back();
+  // An empty list would allow everything.
+  if (result.allow.empty()) result.allow.emplace_back(kNoTool);
   return result;
 }
 

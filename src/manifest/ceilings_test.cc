@@ -36,7 +36,11 @@ TEST(Ceilings, DisjointToolListsAllowNothing) {
   own.tools = ToolSelection{{"Read"}, {}};
   Config config;
   config.tools = ToolSelection{{"Bash"}, {}};
-  EXPECT_EQ(ceilings_below(own, config).tools->allow, std::vector<std::string>{""});
+  Ceilings below = ceilings_below(own, config);
+  EXPECT_EQ(below.tools->allow, std::vector<std::string>{kNoTool});
+  auto handed_over = ceilings_from_json(ceilings_to_json(below));
+  ASSERT_TRUE(handed_over) << handed_over.error().message;
+  EXPECT_EQ(*handed_over, below);
 }
 
 TEST(Ceilings, EveryAncestorsPolicyStays) {

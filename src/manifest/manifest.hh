@@ -142,6 +142,9 @@ struct Skills {
   friend bool operator==(Skills const&, Skills const&) = default;
 };
 
+/// In `allow`: a list of tools that allows none. No tool has this name.
+inline constexpr char kNoTool[] = "(none)";
+
 /// Which tools the Pod has. Empty allow: all.
 struct ToolSelection {
   std::vector<std::string> allow, deny;
