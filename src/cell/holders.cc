@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -133,7 +134,8 @@ void pause_us(long us) {
 /// Looks at one process after the other.
 class Search {
  public:
-  Search(int proc, std::vector<std::string> const& paths, MountTable view) : proc_(proc), paths_(paths), view_(std::move(view)) {
+  /// `view_file`: the mounts of the view, below `proc`.
+  Search(int proc, std::vector<std::string> const& paths, std::string view_file) : proc_(proc), paths_(paths), view_file_(std::move(view_file)) {
     for (auto const& path : paths_) {
       struct statx info{};
       std::string seen = "1/root" + path;  // this process's own tree is the host's
@@ -164,7 +166,10 @@ class Search {
     look_at_mappings(pid, directory.get());
   }
 
-  std::vector<Holder> take() { return std::move(found_); }
+  Result<std::vector<Holder>> take() {
+    if (failure_) return std::unexpected(*failure_);
+    return std::move(found_);
+  }
 
  private:
   bool is_inside(std::string_view path) const {
@@ -204,19 +209,36 @@ class Search {
       return;
     }
     if (!S_ISDIR(info.stx_mode) && !S_ISREG(info.stx_mode)) return;
-    auto mount = view_.find(info.stx_mnt_id);
-    if (mount != view_.end() && mount->second.read_only) return;
+    if (is_read_only(info.stx_mnt_id, directory, link)) return;
     std::string path = link_text(directory, link);
-    if (mount != view_.end()) {
+    if (view().contains(info.stx_mnt_id)) {
       if (is_inside(without_mark(path))) found(pid, what, path);
       return;
     }
     // Through a mount that the view no longer has: its paths say nothing.
-    struct statvfs system{};
-    UniqueFd file(::openat(directory, link.c_str(), O_PATH | O_CLOEXEC));
-    if (!file || ::fstatvfs(file.get(), &system) != 0 || (system.f_flag & ST_RDONLY) != 0) return;
     // What belongs to no mounted file system (memfd, pipes of the kernel) is on no device of the scope either.
     if (devices_.contains({info.stx_dev_major, info.stx_dev_minor})) found(pid, what + ", from before a change of the scope", path);
+  }
+
+  /// Most mounts that processes stand on are; they are told without the list of all mounts.
+  bool is_read_only(uint64_t mount, int directory, std::string const& link) {
+    auto known = read_only_.find(mount);
+    if (known != read_only_.end()) return known->second;
+    struct statvfs system{};
+    UniqueFd file(::openat(directory, link.c_str(), O_PATH | O_CLOEXEC));
+    bool read_only = file && ::fstatvfs(file.get(), &system) == 0 && (system.f_flag & ST_RDONLY) != 0;
+    if (file) read_only_[mount] = read_only;
+    return read_only;
+  }
+
+  /// Read when it is needed.
+  MountTable const& view() {
+    if (!view_) {
+      auto table = read_mount_table(proc_, view_file_);
+      if (!table) failure_ = table.error();
+      view_ = table ? *std::move(table) : MountTable();
+    }
+    return *view_;
   }
 
   void look_at_mappings(pid_t pid, int process) {
@@ -282,7 +304,10 @@ class Search {
 
   int proc_;
   std::vector<std::string> const& paths_;
-  MountTable view_;
+  std::string view_file_;
+  std::optional<MountTable> view_;
+  std::map<uint64_t, bool> read_only_;  ///< by mount
+  std::optional<Error> failure_;
   std::set<std::pair<uint32_t, uint32_t>> devices_;
   std::vector<Holder> found_;
 };
@@ -358,7 +383,7 @@ Freeze::~Freeze() {
 }
 
 Result<std::vector<Holder>> find_holders(int proc, std::vector<pid_t> const& processes, pid_t hands, std::vector<std::string> const& paths) {
-  Search search(proc, paths, TRY(read_mount_table(proc, std::to_string(hands) + "/mountinfo")));
+  Search search(proc, paths, std::to_string(hands) + "/mountinfo");
   for (pid_t pid : processes) {
     if (pid != hands) search.look_at(pid);
   }

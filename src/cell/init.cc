@@ -65,6 +65,8 @@ class Init {
       return kNoCell;
     }
     control_.send(CellBuilt{std::nullopt});
+    // It idles from now on, mostly: what planning took goes back.
+    ::malloc_trim(0);
     int status = serve();
     ::kill(-1, SIGKILL);
     while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
