@@ -35,6 +35,7 @@ struct Parser {
   ProfileOptions profile;
   TrustOptions trust;
   ModelsOptions models;
+  PromptOptions prompt;
   std::string help_topic;
   bool version_flag = false;
 
@@ -227,6 +228,13 @@ void Parser::add_profile() {
   sub = command("models", "List the models that are known, their prices, and whose key is there", "  insomnia models\n  insomnia models --json | jq -r '.[] | select(.key != \"missing\") | .ref'\n");
   sub->add_flag("--json", models.json, "a JSON list");
 
+  sub = command("prompt", "Show the prompt that a Pod started here would have", "  insomnia prompt show\n  insomnia prompt show --profile reviewer --tools\n");
+  sub->require_subcommand(1);
+  auto* shown_prompt = sub->add_subcommand("show", "print it, and say how large it is");
+  auto* of_manifest = shown_prompt->add_option("--manifest", prompt.manifest, "with the settings of this file, as `run` takes it");
+  shown_prompt->add_option("--profile", prompt.profile, "with the settings of this profile")->excludes(of_manifest);
+  shown_prompt->add_flag("--tools", prompt.tools, "also the tools, as the model gets them");
+
   sub = command("trust", "Allow this project's profiles what needs your word",
                 "  insomnia trust\n"
                 "  insomnia trust --show\n"
@@ -282,6 +290,7 @@ Command Parser::command_of(std::string const& name) const {
   if (name == "profile") return profile;
   if (name == "trust") return trust;
   if (name == "models") return models;
+  if (name == "prompt") return prompt;
   if (name == "attach") return attach;
   if (name == "send") return send;
   if (name == "read") return read;

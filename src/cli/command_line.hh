@@ -13,6 +13,7 @@
 #include "cli/logs.hh"
 #include "cli/models.hh"
 #include "cli/profile.hh"
+#include "cli/prompt.hh"
 #include "cli/ps.hh"
 #include "cli/read.hh"
 #include "cli/run.hh"
@@ -26,7 +27,7 @@
 namespace insomnia::cli {
 
 using Command = std::variant<RunOptions, PsOptions, ScopeOptions, AttachOptions, SendOptions, ReadOptions, StopOptions, RestoreOptions,
-                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions, ExecOptions, ProfileOptions, TrustOptions, ModelsOptions>;
+                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions, ExecOptions, ProfileOptions, TrustOptions, ModelsOptions, PromptOptions>;
 
 /// What the words after `insomnia` mean: a command, or a text to show and an exit code.
 struct ParsedCommandLine {

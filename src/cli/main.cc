@@ -62,6 +62,7 @@ int run_command(Command const& command) {
                         [&](ProfileOptions const& options) { return run_profile_command(options, environment); },
                         [&](TrustOptions const& options) { return trust_project(options, environment); },
                         [&](ModelsOptions const& options) { return list_models(options, environment); },
+                        [&](PromptOptions const& options) { return show_prompt(options, environment); },
                     },
                     command);
 }

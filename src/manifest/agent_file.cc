@@ -137,7 +137,7 @@ struct Counterpart {
 };
 
 std::vector<Counterpart> const& counterparts() {
-  static std::vector<std::string> const pods = {"ListPods", "ReadPodOutput", "RestorePod", "SendToPod", "SpawnPod", "StopPod"};
+  static std::vector<std::string> const pods = {"ListPods", "ReadPodOutput", "RestorePod", "SendToPod", "SpawnPod", "StopPod", "WaitForPods"};
   static std::vector<Counterpart> const all = {
       {"Read", {"Read"}}, {"Write", {"Write"}}, {"Edit", {"Edit"}}, {"MultiEdit", {"Edit"}}, {"Bash", {"Bash"}}, {"Grep", {"Grep"}}, {"Glob", {"Glob"}}, {"LS", {"Glob"}},
       {"Task", pods},     {"Agent", pods},

@@ -33,7 +33,7 @@ TEST(AgentFile, ToolsInEveryForm) {
     EXPECT_EQ(parsed("---\n" + std::string(tools) + "\n---\n").profile.config.tools->allow, (Words{"Read", "Bash"})) << tools;
   }
   for (auto const* all : {"", "tools: '*'\n", "tools:\n", "tools: []\n"}) EXPECT_FALSE(parsed("---\n" + std::string(all) + "---\n").profile.config.tools) << all;
-  EXPECT_EQ(parsed("---\ntools: Task\n---\n").profile.config.tools->allow, (Words{"ListPods", "ReadPodOutput", "RestorePod", "SendToPod", "SpawnPod", "StopPod"}));
+  EXPECT_EQ(parsed("---\ntools: Task\n---\n").profile.config.tools->allow, (Words{"ListPods", "ReadPodOutput", "RestorePod", "SendToPod", "SpawnPod", "StopPod", "WaitForPods"}));
   EXPECT_EQ(parsed("---\ndisallowedTools: Write, Edit\n---\n").profile.config.tools->deny, (Words{"Write", "Edit"}));
 }
 

@@ -244,13 +244,7 @@ Result<void> PodProcess::start_brain() {
   prompts_ = TRY(prompt::PromptCatalog::load(
       prompt::PromptSources::standard(paths_.config_dir, state_.workspace_root, manifest.config.prompt_pack.value_or(""))));
   profiles_ = profile::discover_profiles(profile::profile_places(paths_, state_.cwd), {.workspace = state_.workspace_root, .start_host = profile::host_process(self.program), .trusts = profile::trust_of(paths_)});
-  std::string spawn_description = TRY(prompts_->render("spawn_pod_tool_description", {{"available_profiles", profiles_.description_list()},
-                                                                                      {"default_profile", profiles_.default_name()},
-                                                                                      {"profile_diagnostic", profiles_.diagnostic}}));
-  auto definitions = tools::builtin_definitions();
-  for (auto& definition : pod_tool_definitions(std::move(spawn_description))) definitions.push_back(std::move(definition));
-  definitions = select_tools(std::move(definitions), manifest, state_.ceilings);
-  std::sort(definitions.begin(), definitions.end(), [](auto const& a, auto const& b) { return a.name < b.name; });
+  auto definitions = TRY(tools_of_pod(*prompts_, profiles_, manifest, state_.ceilings));
 
   std::vector<std::pair<std::string, std::string>> alerts;  // source, text
   agent::EngineSettings settings;
@@ -260,19 +254,11 @@ Result<void> PodProcess::start_brain() {
   if (session_.state.system_prompt) {
     settings.system_prompt = *session_.state.system_prompt;
   } else {
-    prompt::SystemPromptInput input;
-    input.instruction = manifest.instruction();
-    input.instruction_text = manifest.config.worker.instruction_text;
-    input.pod_name = state_.pod_name;
-    input.cwd = state_.cwd;
-    input.language = manifest.language();
+    std::string alert;
+    auto input = system_prompt_input(manifest, state_.cwd, state_.workspace_root, definitions, *scope_, alert);
     input.wall_ms = clock_.wall_ms();
-    input.tools = tool_names;
-    input.scope_summary = scope_->summary();
     input.is_child = state_.parent.has_value();
-    auto agents_md = prompt::read_agents_md(state_.cwd, state_.workspace_root, [this](std::string const& path) { return scope_->is_readable(path); });
-    if (agents_md) input.agents_md = *agents_md;
-    else alerts.emplace_back("agents_md", agents_md.error().message);
+    if (!alert.empty()) alerts.emplace_back("agents_md", std::move(alert));
     settings.system_prompt = TRY(prompt::build_system_prompt(input, *prompts_));
   }
   auto const& worker = manifest.config.worker;

@@ -13,7 +13,7 @@ namespace {
 constexpr uint64_t kMaxWaitMs = 3'600'000;
 
 constexpr std::string_view kScopeSchema =
-    R"({"type":"array","description":"What the child may touch; all of it must lie in your own scope. Write rules are taken from you until the child ends.",)"
+    R"({"type":"array","description":"What the child may touch; all of it must lie in your own scope.",)"
     R"("items":{"type":"object","properties":{"target":{"type":"string","description":"Absolute path of a directory or file."},)"
     R"("permission":{"type":"string","enum":["read","write"]},)"
     R"("recursive":{"type":"boolean","description":"Default true: everything below as well."}},"required":["target","permission"]}})";

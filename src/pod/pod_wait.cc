@@ -66,12 +66,12 @@ Result<WaitForPodsInput> decode_wait_for_pods(std::string_view arguments) {
 tools::Definition wait_for_pods_definition() {
   return {"WaitForPods",
           "Wait until Pods that you spawned have finished what they were given, or have ended. Tells of each its state, whether its work is "
-          "done, and the last words of those that finished while you waited. A message to you ends the wait early. Prefer this to asking "
-          "ReadPodOutput again and again; when there is nothing else to do you may as well end your turn: their ends wake you.",
+          "done, and the last words of those that finished while you waited. A message to you ends the wait early. Better than asking "
+          "ReadPodOutput again and again; with nothing else to do, ending your turn is as good.",
           tools::object_schema({
               {"names", kNamesSchema, "", false},
               {"mode", kModeSchema, "", false},
-              {"timeout_ms", "integer", "How long at most, 1 to 3600000. Default 600000. The time being up is no error.", false},
+              {"timeout_ms", "integer", "At most so long, 1 to 3600000; default 600000.", false},
           }),
           tools::Place::Brain};
 }

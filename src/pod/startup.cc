@@ -12,6 +12,7 @@
 #include "base/uuid.hh"
 #include "llm/catalogue.hh"
 #include "pod/launch.hh"
+#include "pod/pod_tools.hh"
 #include "profile/discovery.hh"
 #include "profile/trust.hh"
 #include "scope/scope.hh"
@@ -232,6 +233,33 @@ std::map<std::string, std::string> command_environment(Environment const& enviro
   result["DEBIAN_FRONTEND"] = "noninteractive";
   result["INSOMNIA_POD"] = pod_name;
   return result;
+}
+
+Result<std::vector<tools::Definition>> tools_of_pod(prompt::PromptCatalog const& prompts, profile::ProfileSet const& profiles, manifest::Manifest const& manifest, manifest::Ceilings const& ceilings) {
+  std::string spawn_description = TRY(prompts.render("spawn_pod_tool_description", {{"available_profiles", profiles.description_list()},
+                                                                                    {"default_profile", profiles.default_name()},
+                                                                                    {"profile_diagnostic", profiles.diagnostic}}));
+  auto definitions = tools::builtin_definitions();
+  for (auto& definition : pod_tool_definitions(std::move(spawn_description))) definitions.push_back(std::move(definition));
+  definitions = select_tools(std::move(definitions), manifest, ceilings);
+  std::sort(definitions.begin(), definitions.end(), [](auto const& a, auto const& b) { return a.name < b.name; });
+  return definitions;
+}
+
+prompt::SystemPromptInput system_prompt_input(manifest::Manifest const& manifest, std::string const& cwd, std::string const& workspace, std::vector<tools::Definition> const& tools,
+                                              scope::Scope const& scope, std::string& alert) {
+  prompt::SystemPromptInput input;
+  input.instruction = manifest.instruction();
+  input.instruction_text = manifest.config.worker.instruction_text;
+  input.pod_name = manifest.pod_name();
+  input.cwd = cwd;
+  input.language = manifest.language();
+  for (auto const& tool : tools) input.tools.push_back(tool.name);
+  input.scope_summary = scope.summary();
+  auto agents_md = prompt::read_agents_md(cwd, workspace, [&](std::string const& path) { return scope.is_readable(path); });
+  if (agents_md) input.agents_md = *std::move(agents_md);
+  else alert = agents_md.error().message;
+  return input;
 }
 
 }  // namespace insomnia::pod

@@ -13,6 +13,9 @@
 #include "pod/mailbox.hh"
 #include "pod/pod_main.hh"
 #include "pod/store.hh"
+#include "profile/profile_set.hh"
+#include "prompt/system_prompt.hh"
+#include "scope/scope.hh"
 #include "session/log.hh"
 #include "tools/hands_protocol.hh"
 #include "tools/task_store.hh"
@@ -41,6 +44,13 @@ std::optional<Mail> last_report(PodState const& state, std::string const& instan
 /// The tools that manifest and ceilings leave.
 std::vector<tools::Definition> select_tools(std::vector<tools::Definition> all, manifest::Manifest const& manifest,
                                             manifest::Ceilings const& ceilings);
+
+/// All tools of a Pod that runs with this manifest below these ceilings, in the order of the request.
+Result<std::vector<tools::Definition>> tools_of_pod(prompt::PromptCatalog const& prompts, profile::ProfileSet const& profiles, manifest::Manifest const& manifest, manifest::Ceilings const& ceilings);
+
+/// What its system prompt is made from, but for the time. `alert`: why AGENTS.md is not part of it; "" otherwise.
+prompt::SystemPromptInput system_prompt_input(manifest::Manifest const& manifest, std::string const& cwd, std::string const& workspace, std::vector<tools::Definition> const& tools,
+                                              scope::Scope const& scope, std::string& alert);
 
 /// The environment of commands: an allow-list, so that no key of the brain reaches them.
 std::map<std::string, std::string> command_environment(Environment const& environment, std::string const& pod_name);

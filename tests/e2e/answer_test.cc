@@ -9,6 +9,34 @@ namespace {
 
 class Answer : public E2e {};
 
+TEST_F(Answer, TheFirstRequestIsSmallAndItsPromptCanBeLookedAt) {
+  home.write("AGENTS.md", "Speak plainly.");
+  server.enqueue(text_reply("Yes."));
+  ASSERT_TRUE(ended_with(0, home.run({"run", "Hello", "--name", "work"})));
+  ASSERT_EQ(server.requests().size(), 1u);
+  EXPECT_LT(server.requests()[0].body.size(), 12'000u) << "tools included";
+  auto shown = home.run({"prompt", "show"});
+  ASSERT_TRUE(ended_with(0, shown));
+  std::string system = read_conversation(server.requests()[0]).system;
+  // The time is another one.
+  auto without_digits = [](std::string text) {
+    std::erase_if(text, [](char c) { return c >= '0' && c <= '9'; });
+    return text;
+  };
+  EXPECT_EQ(without_digits(shown.out), without_digits(system + "\n"));
+  EXPECT_TRUE(has(shown.out, "Speak plainly."));
+  EXPECT_TRUE(has(shown.err, "The prompt has "));
+  auto tools = home.run({"prompt", "show", "--tools"});
+  EXPECT_TRUE(has(tools.out, "\n## SpawnPod\n"));
+  home.write("own.toml", "worker.instruction_text = 'I am short.'\ntools.allow = ['Read']");
+  auto own = home.run({"prompt", "show", "--profile", "./own.toml", "--tools"});
+  ASSERT_TRUE(ended_with(0, own));
+  EXPECT_TRUE(own.out.starts_with("I am short.\n\n## Working boundaries"));
+  EXPECT_TRUE(has(own.out, "\n## Read\n"));
+  EXPECT_FALSE(contains(own.out, "\n## SpawnPod\n"));
+  EXPECT_TRUE(ended_with(1, home.run({"prompt", "show", "--profile", "none"})));
+}
+
 TEST_F(Answer, IsPrintedAndThePodIsGone) {
   server.enqueue(text_reply("Forty-two."));
   auto run = home.run({"run", "What is the answer?", "--name", "oracle"});
