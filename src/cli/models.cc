@@ -58,7 +58,11 @@ int list_models(ModelsOptions const& options, Environment const& environment) {
     for (auto const& row : *rows) {
       bj::object object{{"ref", row.ref}, {"provider", row.provider}, {"context_window", row.window}, {"key", row.key}, {"default", row.ref == usual}};
       if (row.price) {
-        object["price"] = bj::object{{"input", row.price->input}, {"output", row.price->output}, {"cache_read", row.price->cache_read}, {"cache_write", row.price->cache_write}, {"as_of", catalogue->prices_as_of}};
+        object["price"] = bj::object{{"input", row.price->input},
+                                     {"output", row.price->output},
+                                     {"cache_read", row.price->cache_read},
+                                     {"cache_write", row.price->cache_write},
+                                     {"as_of", catalogue->prices_as_of}};
       }
       list.push_back(std::move(object));
     }

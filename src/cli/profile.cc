@@ -61,7 +61,8 @@ int list_profiles(AtHand const& hand, ProfileOptions const& options, Environment
   }
   std::vector<std::vector<std::string>> rows;
   for (auto const& entry : hand.set.entries) {
-    rows.push_back({entry.qualified_name(), entry.is_default ? "yes" : "", entry.path.empty() ? "(built in)" : safe_path(entry.path), safe_line(entry.description, 200)});
+    rows.push_back(
+        {entry.qualified_name(), entry.is_default ? "yes" : "", entry.path.empty() ? "(built in)" : safe_path(entry.path), safe_line(entry.description, 200)});
   }
   int printed = print(format_table({"PROFILE", "DEFAULT", "FILE", "DESCRIPTION"}, rows, terminal_of(STDOUT_FILENO, environment).width));
   if (!hand.set.default_problem.empty()) print_note("There is no default: " + hand.set.default_problem + ".");
@@ -72,7 +73,9 @@ int list_profiles(AtHand const& hand, ProfileOptions const& options, Environment
 void print_remarks(profile::SelectedProfile const& selected) {
   if (!selected.profile.notes.empty()) print_note("It printed:\n" + std::string(text::trim(selected.profile.notes)));
   if (!selected.profile.unmapped.empty()) print_note("No counterpart here for: " + safe_line(text::join(selected.profile.unmapped, ", "), 0));
-  if (!selected.profile.left_out.empty()) print_note("Nobody has trusted this project, so these are left out: " + manifest::keys_of(selected.profile.left_out) + ". `insomnia trust` shows what they say, and allows it");
+  if (!selected.profile.left_out.empty())
+    print_note("Nobody has trusted this project, so these are left out: " + manifest::keys_of(selected.profile.left_out) +
+               ". `insomnia trust` shows what they say, and allows it");
 }
 
 // ---- show
@@ -128,7 +131,10 @@ Result<int> show_profile(AtHand const& hand, ProfileOptions const& options, Envi
   if (options.json) {
     bj::object origins;
     for (auto const& value : values) origins[value.path] = text::to_utf8(value.origin);
-    return print(json::dump(bj::object{{"profile", text::to_utf8(selected.label)}, {"manifest", json::parse(manifest::to_json(config)).value()}, {"origins", std::move(origins)}}) + "\n");
+    return print(
+        json::dump(bj::object{
+            {"profile", text::to_utf8(selected.label)}, {"manifest", json::parse(manifest::to_json(config)).value()}, {"origins", std::move(origins)}}) +
+        "\n");
   }
   std::vector<std::vector<std::string>> rows;
   for (auto const& value : values) rows.push_back({safe_line(value.path, 0), safe_line(value.text, 120), safe_line(value.origin, 0)});
@@ -149,7 +155,8 @@ Result<int> check_profile(AtHand const& hand, ProfileOptions const& options) {
 Result<std::string> registry_with(std::string const& file, std::string const& name, std::string const& path) {
   std::string text = io::exists(file) ? TRY(io::read_file(file, 1 << 20)) : "# Profiles by name: insomnia run --profile NAME\n";
   auto before = TRY(manifest::parse_profile_registry(text, file));
-  if (before.profiles.contains(name)) return fail(Code::AlreadyExists, "there is a profile `" + name + "` already in " + file + ": " + before.profiles[name].path);
+  if (before.profiles.contains(name))
+    return fail(Code::AlreadyExists, "there is a profile `" + name + "` already in " + file + ": " + before.profiles[name].path);
   if (!text.ends_with('\n')) text += '\n';
   std::string more = text + "\n[profile." + json::dump(bj::value(name)) + "]\npath = " + json::dump(bj::value(path)) + "\n";
   auto after = manifest::parse_profile_registry(more, file);
@@ -162,9 +169,12 @@ Result<std::string> registry_with(std::string const& file, std::string const& na
 Result<int> write_starter(AtHand const& hand, ProfileOptions const& options) {
   std::string const& name = options.selector;
   if (!manifest::is_profile_name(name) || name == "default" || name == "inherit") {
-    return fail(Code::InvalidArgument, "`" + text::one_line(name, 80) + "` can't be the name of a profile: 1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot, and not default or inherit");
+    return fail(
+        Code::InvalidArgument,
+        "`" + text::one_line(name, 80) + "` can't be the name of a profile: 1 to 64 of A-Z a-z 0-9 . _ -, not starting with a dot, and not default or inherit");
   }
-  std::string folder = options.project ? (hand.places.project_file.empty() ? hand.cwd + "/.insomnia" : io::parent_path(hand.places.project_file)) : TRY(hand.paths.require_config_dir());
+  std::string folder = options.project ? (hand.places.project_file.empty() ? hand.cwd + "/.insomnia" : io::parent_path(hand.places.project_file))
+                                       : TRY(hand.paths.require_config_dir());
   std::string relative = "profiles/" + name + ".lua";
   std::string path = folder + "/" + relative;
   if (io::exists(path)) return fail(Code::AlreadyExists, path + " exists already");
@@ -175,15 +185,20 @@ Result<int> write_starter(AtHand const& hand, ProfileOptions const& options) {
   TRY(io::write_file_atomic(path, text::replace_all(*starter, "@NAME@", name), 0644));
   TRY(io::write_file_atomic(folder + "/profiles.toml", registry, 0644));
   std::string selector = std::string(options.project ? "project:" : "user:") + name;
-  return print("wrote " + safe_path(path) + "\nadded it to " + safe_path(folder + "/profiles.toml") + "\nuse it with: insomnia run --profile " + selector + " \"…\"\n");
+  return print("wrote " + safe_path(path) + "\nadded it to " + safe_path(folder + "/profiles.toml") + "\nuse it with: insomnia run --profile " + selector +
+               " \"…\"\n");
 }
 
 Result<int> run_action(AtHand const& hand, ProfileOptions const& options, Environment const& environment) {
   switch (options.action) {
-    case ProfileOptions::Action::List: return list_profiles(hand, options, environment);
-    case ProfileOptions::Action::Show: return show_profile(hand, options, environment);
-    case ProfileOptions::Action::Check: return check_profile(hand, options);
-    case ProfileOptions::Action::New: return write_starter(hand, options);
+    case ProfileOptions::Action::List:
+      return list_profiles(hand, options, environment);
+    case ProfileOptions::Action::Show:
+      return show_profile(hand, options, environment);
+    case ProfileOptions::Action::Check:
+      return check_profile(hand, options);
+    case ProfileOptions::Action::New:
+      return write_starter(hand, options);
   }
   return kFailed;
 }

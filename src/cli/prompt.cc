@@ -23,7 +23,8 @@ Result<int> show(PromptOptions const& options, Environment const& environment) {
   if (config.scope.allow.empty()) config.scope.allow.push_back({.target = cwd, .permission = scope::Permission::Write});
   auto manifest = TRY(manifest::resolve(std::move(config), true));
   auto scope = TRY(scope::Scope::create(manifest.config.scope));
-  auto profiles = profile::discover_profiles(profile::profile_places(paths, cwd), {.workspace = cwd, .start_host = profile::host_process(pod::RuntimeCommand::self().program)});
+  auto profiles = profile::discover_profiles(profile::profile_places(paths, cwd),
+                                             {.workspace = cwd, .start_host = profile::host_process(pod::RuntimeCommand::self().program)});
   auto prompts = TRY(prompt::PromptCatalog::load(prompt::PromptSources::standard(paths.config_dir, cwd, manifest.config.prompt_pack.value_or(""))));
   auto tools = TRY(pod::tools_of_pod(prompts, profiles, manifest, {}));
   std::string alert;

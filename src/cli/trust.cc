@@ -41,7 +41,8 @@ std::string day_of(int64_t wall_ms) {
 Result<int> show(profile::ProjectProfiles const& project, profile::TrustStore const& store) {
   auto found = store.projects().find(project.project);
   if (found == store.projects().end()) {
-    print(safe_path(project.project) + " is not trusted" + (project.wishes.empty() ? "; its profiles want nothing that needs it\n" : "\nIts profiles go without:\n" + wishes_of(project)));
+    print(safe_path(project.project) + " is not trusted" +
+          (project.wishes.empty() ? "; its profiles want nothing that needs it\n" : "\nIts profiles go without:\n" + wishes_of(project)));
     return kRefused;
   }
   std::string text = safe_path(project.project) + " is trusted since " + day_of(found->second.granted_at_ms) + "\n";
@@ -79,7 +80,8 @@ Result<int> run(TrustOptions const& options, Environment const& environment) {
   Paths paths = Paths::resolve(environment);
   TRY(paths.require_data_dir());
   std::string cwd = TRY(io::current_directory());
-  auto project = TRY(profile::read_project(profile::profile_places(paths, cwd), {.workspace = cwd, .start_host = profile::host_process(pod::RuntimeCommand::self().program)}));
+  auto project = TRY(
+      profile::read_project(profile::profile_places(paths, cwd), {.workspace = cwd, .start_host = profile::host_process(pod::RuntimeCommand::self().program)}));
   if (!project) {
     print("no project here: there is no .insomnia/profiles.toml in " + safe_path(cwd) + " or above\n");
     return kFinished;

@@ -89,13 +89,15 @@ class YamlReader {
           std::string at = place(key->start_mark);
           auto name = TRY(node(std::move(key), depth + 1));
           if (!name.is_string()) return fail(Code::InvalidArgument, at + "a key must be a word");
-          if (table.contains(name.get_string())) return fail(Code::InvalidArgument, at + "the key `" + text::one_line(name.get_string(), 80) + "` is given twice");
+          if (table.contains(name.get_string()))
+            return fail(Code::InvalidArgument, at + "the key `" + text::one_line(name.get_string(), 80) + "` is given twice");
           auto value = TRY(node(TRY(next()), depth + 1));
           table.emplace(name.get_string(), std::move(value));
         }
         return bj::value(std::move(table));
       }
-      default: return wrong(*event, "aliases are not allowed");
+      default:
+        return wrong(*event, "aliases are not allowed");
     }
   }
 
@@ -111,7 +113,9 @@ bj::object read_by_lines(std::string_view text) {
   for (auto line : text::split(text, '\n')) {
     auto colon = line.find(':');
     auto key = line.substr(0, colon == std::string_view::npos ? 0 : colon);
-    bool is_key = !key.empty() && std::all_of(key.begin(), key.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-'; });
+    bool is_key = !key.empty() && std::all_of(key.begin(), key.end(), [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    });
     auto item = text::trim(line);
     if (is_key) {
       last = std::string(key);
@@ -139,9 +143,21 @@ struct Counterpart {
 std::vector<Counterpart> const& counterparts() {
   static std::vector<std::string> const pods = {"ListPods", "ReadPodOutput", "RestorePod", "SendToPod", "SpawnPod", "StopPod", "WaitForPods"};
   static std::vector<Counterpart> const all = {
-      {"Read", {"Read"}}, {"Write", {"Write"}}, {"Edit", {"Edit"}}, {"MultiEdit", {"Edit"}}, {"Bash", {"Bash"}}, {"Grep", {"Grep"}}, {"Glob", {"Glob"}}, {"LS", {"Glob"}},
-      {"Task", pods},     {"Agent", pods},
-      {"TodoWrite", {"TaskCreate", "TaskGet", "TaskList", "TaskUpdate"}}, {"TaskCreate", {"TaskCreate"}}, {"TaskGet", {"TaskGet"}}, {"TaskList", {"TaskList"}}, {"TaskUpdate", {"TaskUpdate"}},
+      {"Read", {"Read"}},
+      {"Write", {"Write"}},
+      {"Edit", {"Edit"}},
+      {"MultiEdit", {"Edit"}},
+      {"Bash", {"Bash"}},
+      {"Grep", {"Grep"}},
+      {"Glob", {"Glob"}},
+      {"LS", {"Glob"}},
+      {"Task", pods},
+      {"Agent", pods},
+      {"TodoWrite", {"TaskCreate", "TaskGet", "TaskList", "TaskUpdate"}},
+      {"TaskCreate", {"TaskCreate"}},
+      {"TaskGet", {"TaskGet"}},
+      {"TaskList", {"TaskList"}},
+      {"TaskUpdate", {"TaskUpdate"}},
   };
   return all;
 }

@@ -19,7 +19,9 @@ std::string error_of(std::string_view text) {
 using Words = std::vector<std::string>;
 
 TEST(AgentFile, NameDescriptionToolsModelAndPrompt) {
-  auto agent = parsed("---\nname: code-reviewer\ndescription: \"Reviews: everything\"\ntools: Read, Grep, MultiEdit, Edit\nmodel: sonnet\ncolor: red\n---\n\nYou review {{ code }}.\n\n---\nAlways.\n");
+  auto agent = parsed(
+      "---\nname: code-reviewer\ndescription: \"Reviews: everything\"\ntools: Read, Grep, MultiEdit, Edit\nmodel: sonnet\ncolor: red\n---\n\nYou review {{ "
+      "code }}.\n\n---\nAlways.\n");
   EXPECT_EQ(agent.profile.slug, "code-reviewer");
   EXPECT_EQ(agent.profile.description, "Reviews: everything");
   EXPECT_EQ(agent.profile.config.tools->allow, (Words{"Read", "Grep", "Edit"}));
@@ -32,15 +34,20 @@ TEST(AgentFile, ToolsInEveryForm) {
   for (auto const* tools : {"tools: Read, Bash", "tools: [Read, Bash]", "tools:\n  - Read\n  - Bash", "tools: \"Read,Bash\""}) {
     EXPECT_EQ(parsed("---\n" + std::string(tools) + "\n---\n").profile.config.tools->allow, (Words{"Read", "Bash"})) << tools;
   }
-  for (auto const* all : {"", "tools: '*'\n", "tools:\n", "tools: []\n"}) EXPECT_FALSE(parsed("---\n" + std::string(all) + "---\n").profile.config.tools) << all;
-  EXPECT_EQ(parsed("---\ntools: Task\n---\n").profile.config.tools->allow, (Words{"ListPods", "ReadPodOutput", "RestorePod", "SendToPod", "SpawnPod", "StopPod", "WaitForPods"}));
+  for (auto const* all : {"", "tools: '*'\n", "tools:\n", "tools: []\n"})
+    EXPECT_FALSE(parsed("---\n" + std::string(all) + "---\n").profile.config.tools) << all;
+  EXPECT_EQ(parsed("---\ntools: Task\n---\n").profile.config.tools->allow,
+            (Words{"ListPods", "ReadPodOutput", "RestorePod", "SendToPod", "SpawnPod", "StopPod", "WaitForPods"}));
   EXPECT_EQ(parsed("---\ndisallowedTools: Write, Edit\n---\n").profile.config.tools->deny, (Words{"Write", "Edit"}));
 }
 
 TEST(AgentFile, WhatHasNoCounterpartIsSaidAndGivesNothing) {
-  auto agent = parsed("---\ntools: Read, NotebookEdit, mcp__db__query, Bash(git diff:*, git log:*)\nmodel: gpt-5\nhooks:\n  PreToolUse: []\npermissionMode: bypassPermissions\n---\n");
+  auto agent = parsed(
+      "---\ntools: Read, NotebookEdit, mcp__db__query, Bash(git diff:*, git log:*)\nmodel: gpt-5\nhooks:\n  PreToolUse: []\npermissionMode: "
+      "bypassPermissions\n---\n");
   EXPECT_EQ(agent.profile.config.tools->allow, Words{"Read"});
-  EXPECT_EQ(agent.unmapped, (Words{"tools: NotebookEdit", "tools: mcp__db__query", "tools: Bash(git diff:*, git log:*)", "model: gpt-5", "hooks", "permissionMode"}));
+  EXPECT_EQ(agent.unmapped,
+            (Words{"tools: NotebookEdit", "tools: mcp__db__query", "tools: Bash(git diff:*, git log:*)", "model: gpt-5", "hooks", "permissionMode"}));
   EXPECT_FALSE(agent.profile.config.model.ref);
   EXPECT_EQ(parsed("---\ntools: NotebookEdit\n---\n").profile.config.tools->allow, Words{kNoTool}) << "none, not all";
 }
@@ -54,7 +61,9 @@ TEST(AgentFile, Models) {
 }
 
 TEST(AgentFile, FrontMatterThatIsNoYamlIsReadLineByLine) {
-  auto agent = parsed("---\nname: helper\ndescription: Use this: when asked. Examples: <example>user: \"x\"</example>\n  more of it\ntools: Read, Grep\nmodel: opus\n---\nPrompt");
+  auto agent = parsed(
+      "---\nname: helper\ndescription: Use this: when asked. Examples: <example>user: \"x\"</example>\n  more of it\ntools: Read, Grep\nmodel: "
+      "opus\n---\nPrompt");
   EXPECT_EQ(agent.profile.slug, "helper");
   EXPECT_EQ(agent.profile.description, "Use this: when asked. Examples: <example>user: \"x\"</example> more of it");
   EXPECT_EQ(agent.profile.config.tools->allow, (Words{"Read", "Grep"}));

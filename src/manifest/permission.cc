@@ -15,15 +15,13 @@ namespace {
 
 bool same_name(std::string_view a, std::string_view b) {
   auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [&](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
 /// Where the character that starts at `at` ends; a malformed one is one byte.
 size_t next_character(std::string_view text, size_t at) {
   size_t next = at + 1;
-  while (next < text.size() && next - at < 4 && (static_cast<unsigned char>(text[next]) & 0xC0) == 0x80)
-    ++next;
+  while (next < text.size() && next - at < 4 && (static_cast<unsigned char>(text[next]) & 0xC0) == 0x80) ++next;
   return next;
 }
 
@@ -235,7 +233,9 @@ std::optional<std::vector<Subject>> subjects_of(std::string_view tool, std::stri
   return std::vector{Subject{{target}, {target}, ""}};
 }
 
-std::string name_of_rule(size_t index, PermissionRule const& rule) { return "rule " + std::to_string(index + 1) + ", pattern `" + text::one_line(rule.pattern, 80) + "`"; }
+std::string name_of_rule(size_t index, PermissionRule const& rule) {
+  return "rule " + std::to_string(index + 1) + ", pattern `" + text::one_line(rule.pattern, 80) + "`";
+}
 
 struct Verdict {
   PermissionAction action = PermissionAction::Allow;

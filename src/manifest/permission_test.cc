@@ -10,14 +10,12 @@
 namespace insomnia::manifest {
 namespace {
 
-Permissions policy(PermissionAction fallback, std::vector<PermissionRule> rules) {
-  return {fallback, std::move(rules)};
-}
+Permissions policy(PermissionAction fallback, std::vector<PermissionRule> rules) { return {fallback, std::move(rules)}; }
 
 TEST(Permission, FirstMatchingRuleDecides) {
-  auto permissions = policy(PermissionAction::Deny, {{"Bash", "git push*", PermissionAction::Ask},
-                                                     {"Bash", "git *", PermissionAction::Allow},
-                                                     {"Bash", "git push*", PermissionAction::Allow}});
+  auto permissions =
+      policy(PermissionAction::Deny,
+             {{"Bash", "git push*", PermissionAction::Ask}, {"Bash", "git *", PermissionAction::Allow}, {"Bash", "git push*", PermissionAction::Allow}});
   EXPECT_EQ(decide(permissions, "Bash", R"({"command":"git push origin"})").action, PermissionAction::Ask);
   EXPECT_TRUE(decide(permissions, "Bash", R"({"command":"git status"})").allowed());
   EXPECT_EQ(decide(permissions, "Bash", R"({"command":"ls"})").action, PermissionAction::Deny);
@@ -25,23 +23,18 @@ TEST(Permission, FirstMatchingRuleDecides) {
 
 TEST(Permission, DefaultAppliesWhenNothingMatches) {
   EXPECT_TRUE(decide(policy(PermissionAction::Allow, {}), "Read", "{}").allowed());
-  EXPECT_FALSE(decide(policy(PermissionAction::Deny, {{"Write", "*", PermissionAction::Allow}}), "Read", "{}")
-                   .allowed());
+  EXPECT_FALSE(decide(policy(PermissionAction::Deny, {{"Write", "*", PermissionAction::Allow}}), "Read", "{}").allowed());
   EXPECT_FALSE(decide(Permissions{}, "Read", "{}").allowed()) << "a policy without default is closed";
 }
 
 TEST(Permission, ToolNamesIgnoreCase) {
-  EXPECT_FALSE(decide(policy(PermissionAction::Allow, {{"bASH", "*", PermissionAction::Deny}}), "Bash", "{}")
-                   .allowed());
-  EXPECT_TRUE(decide(policy(PermissionAction::Allow, {{"Bas", "*", PermissionAction::Deny}}), "Bash", "{}")
-                  .allowed());
+  EXPECT_FALSE(decide(policy(PermissionAction::Allow, {{"bASH", "*", PermissionAction::Deny}}), "Bash", "{}").allowed());
+  EXPECT_TRUE(decide(policy(PermissionAction::Allow, {{"Bas", "*", PermissionAction::Deny}}), "Bash", "{}").allowed());
 }
 
 TEST(Permission, RefusalsAreTextsForTheModel) {
-  auto denied = decide(policy(PermissionAction::Allow, {{"Bash", "rm *", PermissionAction::Deny}}), "Bash",
-                       R"({"command":"rm x"})");
-  EXPECT_TRUE(denied.refusal.starts_with(
-      "permission denied: tool `Bash` arguments matched the manifest permission policy"));
+  auto denied = decide(policy(PermissionAction::Allow, {{"Bash", "rm *", PermissionAction::Deny}}), "Bash", R"({"command":"rm x"})");
+  EXPECT_TRUE(denied.refusal.starts_with("permission denied: tool `Bash` arguments matched the manifest permission policy"));
   EXPECT_NE(denied.refusal.find("rule 1, pattern `rm *`"), std::string::npos);
   auto ask = decide(policy(PermissionAction::Ask, {}), "Write", R"({"file_path":"/x"})");
   EXPECT_FALSE(ask.allowed());
@@ -54,8 +47,7 @@ TEST(Permission, TargetPrefersKnownKeysInTheirOrder) {
   EXPECT_EQ(permission_target(R"({"url":"u","path":"p","command":"c"})"), "c");
   EXPECT_EQ(permission_target(R"({"pattern":"x","path":"p"})"), "p");
   EXPECT_EQ(permission_target(R"({"command":7,"query":"q"})"), "q") << "only strings count";
-  EXPECT_EQ(permission_target(R"({"b":1,"a":{"d":[{"z":1,"y":2}],"c":null}})"),
-            R"({"a":{"c":null,"d":[{"y":2,"z":1}]},"b":1})");
+  EXPECT_EQ(permission_target(R"({"b":1,"a":{"d":[{"z":1,"y":2}],"c":null}})"), R"({"a":{"c":null,"d":[{"y":2,"z":1}]},"b":1})");
   EXPECT_EQ(permission_target("[1, 2]"), "[1,2]");
   EXPECT_EQ(permission_target("not json"), "not json");
 }
@@ -84,24 +76,52 @@ constexpr auto Allow = PermissionAction::Allow, Deny = PermissionAction::Deny, A
 
 TEST(PermissionOfCommands, ADenyIsNotAvoidedByWriting) {
   auto permissions = policy(Allow, {{"Bash", "rm *", Deny}, {"Bash", "git push*", Deny}});
-  for (auto const* command : {"rm x", " rm x", "ls; rm x", "ls && rm x", "ls\nrm x", "(rm x)", "echo $(rm x)", "echo `rm x`", "env rm x", "/bin/rm x", "\\rm x", "r'm' x", "A=1 rm x", "if true; then rm x; fi", "bash -c 'rm x'",
-                             "ls | xargs rm", "sudo -n rm x", "find . -exec rm {} \\;", "rm\tx", "rm $x", "{ rm x; }", "eval 'rm x'", "timeout 5 nice rm x", "cd y && git push", "git $(echo push)"}) {
+  for (auto const* command : {"rm x",
+                              " rm x",
+                              "ls; rm x",
+                              "ls && rm x",
+                              "ls\nrm x",
+                              "(rm x)",
+                              "echo $(rm x)",
+                              "echo `rm x`",
+                              "env rm x",
+                              "/bin/rm x",
+                              "\\rm x",
+                              "r'm' x",
+                              "A=1 rm x",
+                              "if true; then rm x; fi",
+                              "bash -c 'rm x'",
+                              "ls | xargs rm",
+                              "sudo -n rm x",
+                              "find . -exec rm {} \\;",
+                              "rm\tx",
+                              "rm $x",
+                              "{ rm x; }",
+                              "eval 'rm x'",
+                              "timeout 5 nice rm x",
+                              "cd y && git push",
+                              "git $(echo push)"}) {
     EXPECT_EQ(decided(permissions, command), Deny) << command;
   }
-  for (auto const* command : {"ls", "echo rm", "echo 'rm x'", "grep 'git push' x", "rmdir x", "# rm x"}) EXPECT_EQ(decided(permissions, command), Allow) << command;
+  for (auto const* command : {"ls", "echo rm", "echo 'rm x'", "grep 'git push' x", "rmdir x", "# rm x"})
+    EXPECT_EQ(decided(permissions, command), Allow) << command;
 }
 
 TEST(PermissionOfCommands, AnAllowHoldsForEveryCommandWhateverTheShellPutsIn) {
   auto permissions = policy(Deny, {{"Bash", "git status", Allow}, {"Bash", "git log*", Allow}, {"Bash", "ls *", Allow}});
-  for (auto const* command : {"git status", "git status && git log -3", "git log --format=%h | ls x", "ls $x *.c", "env git status", "A=1"}) EXPECT_EQ(decided(permissions, command), Allow) << command;
-  for (auto const* command : {"git status; rm x", "git status $x", "git status $(rm x)", "git $x", "/tmp/evil/git status", "sudo git push", "bash -c 'git push'", "ls"}) EXPECT_EQ(decided(permissions, command), Deny) << command;
+  for (auto const* command : {"git status", "git status && git log -3", "git log --format=%h | ls x", "ls $x *.c", "env git status", "A=1"})
+    EXPECT_EQ(decided(permissions, command), Allow) << command;
+  for (auto const* command :
+       {"git status; rm x", "git status $x", "git status $(rm x)", "git $x", "/tmp/evil/git status", "sudo git push", "bash -c 'git push'", "ls"})
+    EXPECT_EQ(decided(permissions, command), Deny) << command;
 }
 
 TEST(PermissionOfCommands, TheStrictestOfAllCounts) {
   auto permissions = policy(Allow, {{"Bash", "git push*", Ask}, {"Bash", "rm *", Deny}});
   EXPECT_EQ(decided(permissions, "ls && git push"), Ask);
   EXPECT_EQ(decided(permissions, "git push && rm x"), Deny);
-  EXPECT_NE(decide(permissions, "Bash", bash("ls && rm -r \"$x\"")).refusal.find("(rule 2, pattern `rm *`, for `rm -r *`)"), std::string::npos) << decide(permissions, "Bash", bash("ls && rm -r \"$x\"")).refusal;
+  EXPECT_NE(decide(permissions, "Bash", bash("ls && rm -r \"$x\"")).refusal.find("(rule 2, pattern `rm *`, for `rm -r *`)"), std::string::npos)
+      << decide(permissions, "Bash", bash("ls && rm -r \"$x\"")).refusal;
 }
 
 TEST(PermissionOfCommands, WhatIsNotUnderstoodIsAskedWhereARuleCouldRefuse) {

@@ -22,7 +22,8 @@ std::optional<scope::Permission> read_intent(DecodeContext& context, bj::value c
     DecodeTable table(context, value, path);
     for (std::string_view key : {"allow", "deny"}) {
       if (value.get_object().contains(key)) {
-        table.reject(key, "is not allowed in a profile, because paths belong to one machine; use scope.workspace_write() or scope.workspace_read(), or a manifest");
+        table.reject(key,
+                     "is not allowed in a profile, because paths belong to one machine; use scope.workspace_write() or scope.workspace_read(), or a manifest");
       }
     }
     auto const* intent = table.find("intent");
@@ -57,7 +58,8 @@ void read_helper_kind(DecodeContext& context, bj::object& compaction) {
 
 void check_reusable_path(DecodeContext& context, std::string_view key, std::string const& path) {
   if (path.starts_with('/')) {
-    context.reject(key, "is an absolute path, which is not allowed in a profile: `" + text::one_line(path, 100) + "`; it must be relative to the profile's folder");
+    context.reject(key,
+                   "is an absolute path, which is not allowed in a profile: `" + text::one_line(path, 100) + "`; it must be relative to the profile's folder");
   }
   auto parts = text::split(path, '/');
   if (std::find(parts.begin(), parts.end(), "..") != parts.end()) {

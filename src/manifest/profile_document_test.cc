@@ -83,10 +83,12 @@ TEST(ProfileDocument, WhatBelongsToOneMachineOrOnePodIsRefusedByName) {
 }
 
 TEST(ProfileDocument, PathsStayInItsFolder) {
-  for (auto const& [toml, key] : {std::pair("model.auth = { kind = 'api_key', file = '%' }", "model.auth.file"), std::pair("compaction.model.auth = { kind = 'api_key', file = '%' }", "compaction.model.auth.file"),
-                                  std::pair("memory.extract_model.auth = { kind = 'api_key', file = '%' }", "memory.extract_model.auth.file"),
-                                  std::pair("memory.consolidation_model.auth = { kind = 'api_key', file = '%' }", "memory.consolidation_model.auth.file"),
-                                  std::pair("memory.workspace_root = '%'", "memory.workspace_root"), std::pair("skills.directories = ['ok', '%']", "skills.directories")}) {
+  for (auto const& [toml, key] :
+       {std::pair("model.auth = { kind = 'api_key', file = '%' }", "model.auth.file"),
+        std::pair("compaction.model.auth = { kind = 'api_key', file = '%' }", "compaction.model.auth.file"),
+        std::pair("memory.extract_model.auth = { kind = 'api_key', file = '%' }", "memory.extract_model.auth.file"),
+        std::pair("memory.consolidation_model.auth = { kind = 'api_key', file = '%' }", "memory.consolidation_model.auth.file"),
+        std::pair("memory.workspace_root = '%'", "memory.workspace_root"), std::pair("skills.directories = ['ok', '%']", "skills.directories")}) {
     std::string text = toml;
     auto with = [&](std::string const& path) { return std::string(text).replace(text.find('%'), 1, path); };
     expect_refused(with("/home/u/.ssh/id_rsa"), std::string(key) + ": is an absolute path");
@@ -99,13 +101,15 @@ TEST(ProfileDocument, PathsStayInItsFolder) {
 TEST(ProfileDocument, UnknownKeysAreErrorsWithTheirPlace) {
   expect_refused("slug = 'a'\n[worker]\nmax_turn = 1", "p.toml:3:1: worker.max_turn: unknown key; known here: instruction, ");
   expect_refused("prompts = 1", "p.toml:1:1: prompts: unknown key; known here: slug, description, scope, delegation_scope, model, worker, ");
-  EXPECT_EQ(from_json(R"({"permissions":{"rule":[{"tool":1}]}})").error().message, "p.lua@permissions.rule[0].tool: permissions.rule[0].tool: must be a string");
+  EXPECT_EQ(from_json(R"({"permissions":{"rule":[{"tool":1}]}})").error().message,
+            "p.lua@permissions.rule[0].tool: permissions.rule[0].tool: must be a string");
   expect_refused("slug = 1", "slug: must be a string");
   expect_refused("compaction.prune_protected_turns = 1", "use compaction.prune_protected_tokens");
 }
 
 TEST(ProfileDocument, EmptyTablesOfLuaAreLists) {
-  auto profile = from_json(R"({"worker":{"stop_sequences":{}},"tools":{"allow":{},"deny":{}},"skills":{"directories":{}},"permissions":{"default_action":"allow","rule":{}}})");
+  auto profile = from_json(
+      R"({"worker":{"stop_sequences":{}},"tools":{"allow":{},"deny":{}},"skills":{"directories":{}},"permissions":{"default_action":"allow","rule":{}}})");
   ASSERT_TRUE(profile) << profile.error().message;
   EXPECT_TRUE(profile->config.worker.stop_sequences->empty());
   EXPECT_FALSE(from_json(R"({"worker":{"stop_sequences":{"a":1}}})"));
@@ -125,7 +129,9 @@ TEST(ProfileDocument, CompactionByTokensAndByRatios) {
   EXPECT_FALSE(config.compaction->ratio);
   EXPECT_EQ(with_window(config, 1), config) << "tokens are not changed any more";
   EXPECT_NE(from_json(R"({"compaction":{"kind":"words"}})").error().message.find("unknown compaction helper kind `words`"), std::string::npos);
-  EXPECT_NE(from_json(R"({"compaction":{"kind":"ratio","threshold":2}})").error().message.find("compaction.ratio.threshold: must be a number above 0 and up to 1"), std::string::npos);
+  EXPECT_NE(
+      from_json(R"({"compaction":{"kind":"ratio","threshold":2}})").error().message.find("compaction.ratio.threshold: must be a number above 0 and up to 1"),
+      std::string::npos);
   EXPECT_FALSE(from_json(R"({"compaction":{"kind":"ratio","threshold":0.5,"thresh":1}})"));
 }
 
@@ -201,8 +207,10 @@ max_children = 3
   ASSERT_TRUE(expected) << expected.error().message;
   EXPECT_EQ(narrow, *expected) << to_toml(narrow.config);
   EXPECT_EQ(keys_of(left_out),
-            "model.base_url, model.auth, compaction.model.auth, memory.extract_model.scheme, memory.extract_model.base_url, memory.extract_model.auth, memory.extract_model.model_id, web.allow_private_addresses, "
-            "web.fetch.allow_private_addresses, web.search.base_url, web.search.api_key_env, permissions, delegation_scope, limits.max_depth, sandbox.read, sandbox.on_lend, sandbox.network, sandbox.required");
+            "model.base_url, model.auth, compaction.model.auth, memory.extract_model.scheme, memory.extract_model.base_url, memory.extract_model.auth, "
+            "memory.extract_model.model_id, web.allow_private_addresses, "
+            "web.fetch.allow_private_addresses, web.search.base_url, web.search.api_key_env, permissions, delegation_scope, limits.max_depth, sandbox.read, "
+            "sandbox.on_lend, sandbox.network, sandbox.required");
   EXPECT_EQ(left_out[0], (LeftOut{"model.base_url", R"("http://attacker")"}));
   EXPECT_EQ(left_out[1], (LeftOut{"model.auth", R"({"kind":"api_key","env":"AWS_SECRET_ACCESS_KEY"})"}));
   EXPECT_EQ(left_out[12], (LeftOut{"delegation_scope", R"("workspace_write")"}));
@@ -213,7 +221,8 @@ max_children = 3
 }
 
 TEST(ProfileRegistry, NamesProfilesAndTheDefault) {
-  auto registry = parse_profile_registry("default = 'coder'\n[profile]\ncoder = 'coder.lua'\nreviewer = { path = 'r/profile.lua', description = 'Reads' }", "profiles.toml");
+  auto registry = parse_profile_registry("default = 'coder'\n[profile]\ncoder = 'coder.lua'\nreviewer = { path = 'r/profile.lua', description = 'Reads' }",
+                                         "profiles.toml");
   ASSERT_TRUE(registry) << registry.error().message;
   EXPECT_EQ(registry->default_selector, "coder");
   EXPECT_EQ(registry->profiles, (std::map<std::string, ProfileRegistry::Entry>{{"coder", {"coder.lua", ""}}, {"reviewer", {"r/profile.lua", "Reads"}}}));

@@ -30,9 +30,13 @@ Wrapper const* wrapper_of(std::string_view name) {
       {"ionice", {"-c", "--class", "-n", "--classdata"}, {"-t", "--ignore"}},
       {"timeout", {"-k", "--kill-after", "-s", "--signal"}, {"--foreground", "--preserve-status", "-v", "--verbose"}, 1},
       {"stdbuf", {"-i", "--input", "-o", "--output", "-e", "--error"}, {}},
-      {"sudo", {"-u", "--user", "-g", "--group", "-h", "--host", "-p", "--prompt", "-C", "-D", "--chdir", "-r", "-t", "-T"}, {"-A", "-b", "-E", "-H", "-k", "-n", "-P", "-S", "-i", "-s", "--non-interactive", "--preserve-env"}},
+      {"sudo",
+       {"-u", "--user", "-g", "--group", "-h", "--host", "-p", "--prompt", "-C", "-D", "--chdir", "-r", "-t", "-T"},
+       {"-A", "-b", "-E", "-H", "-k", "-n", "-P", "-S", "-i", "-s", "--non-interactive", "--preserve-env"}},
       {"doas", {"-u", "-C"}, {"-n", "-s"}},
-      {"xargs", {"-I", "-n", "-P", "-L", "-d", "-a", "-E", "-s", "--max-args", "--max-procs", "--delimiter", "--arg-file", "--replace"}, {"-0", "--null", "-r", "--no-run-if-empty", "-t", "--verbose", "-p", "-x"}},
+      {"xargs",
+       {"-I", "-n", "-P", "-L", "-d", "-a", "-E", "-s", "--max-args", "--max-procs", "--delimiter", "--arg-file", "--replace"},
+       {"-0", "--null", "-r", "--no-run-if-empty", "-t", "--verbose", "-p", "-x"}},
       {"time", {"-f", "--format", "-o", "--output"}, {"-p", "-v", "-a"}},
   };
   for (auto const& wrapper : kAll) {
@@ -62,7 +66,8 @@ std::optional<size_t> command_behind(Wrapper const& wrapper, Words const& words)
       continue;
     }
     // --user=x, -n5, and of nice also -5.
-    bool joined = std::any_of(wrapper.with_value.begin(), wrapper.with_value.end(), [&](std::string_view option) { return word.starts_with(option) && (option.size() == 2 || word[option.size()] == '='); });
+    bool joined = std::any_of(wrapper.with_value.begin(), wrapper.with_value.end(),
+                              [&](std::string_view option) { return word.starts_with(option) && (option.size() == 2 || word[option.size()] == '='); });
     bool is_number = wrapper.name == "nice" && word.size() > 1 && word.find_first_not_of("-0123456789") == std::string::npos;
     if (!joined && !is_number) return std::nullopt;
   }

@@ -16,7 +16,8 @@ bool is_name_char(char c) { return is_name_start(c) || (c >= '0' && c <= '9'); }
 /// Recursive descent over a text (the grammar: bash(1), SHELL GRAMMAR; POSIX.1-2017, Shell Command Language, 2.10).
 class Parser {
  public:
-  Parser(std::string_view text, Collector& collector, int depth, std::vector<Words> wrappers = {}) : text_(text), collector_(collector), depth_(depth), wrappers_(std::move(wrappers)) {
+  Parser(std::string_view text, Collector& collector, int depth, std::vector<Words> wrappers = {})
+      : text_(text), collector_(collector), depth_(depth), wrappers_(std::move(wrappers)) {
     if (depth > kMaxDepth || text.size() > kMaxText || text.find('\0') != std::string_view::npos || text.find(kUnknown) != std::string_view::npos) give_up();
   }
 
@@ -193,7 +194,7 @@ class Parser {
     size_t start = at_;
     while (look() >= '0' && look() <= '9') ++at_;
     if (look() == '{' && at_ == start) return false;
-    if ((look() == '<' || look() == '>') && look(1) == '(' ) {
+    if ((look() == '<' || look() == '>') && look(1) == '(') {
       at_ = start;
       return false;  // a word
     }
@@ -246,11 +247,19 @@ class Parser {
       char c = look();
       if (at_ >= text_.size()) return word;
       switch (c) {
-        case ' ': case '\t': case '\n': case ';': case '&': case '|': case ')': return word;
+        case ' ':
+        case '\t':
+        case '\n':
+        case ';':
+        case '&':
+        case '|':
+        case ')':
+          return word;
         case '(':
           if (word.empty() && plain) give_up();
           return word;
-        case '<': case '>':
+        case '<':
+        case '>':
           if (look(1) != '(') return word;
           at_ += 2;
           parse_substitution(')');
@@ -287,7 +296,9 @@ class Parser {
           parse_expansion(word, false);
           plain = false;
           break;
-        case '*': case '?': case '[':
+        case '*':
+        case '?':
+        case '[':
           // "[" and "[[" by themselves are commands.
           if (c == '[' && word.empty() && is_bracket_command()) {
             while (look() == '[') {
@@ -431,7 +442,9 @@ class Parser {
 
 }  // namespace
 
-void parse(std::string_view text, Collector& collector, int depth, std::vector<Words> wrappers) { Parser(text, collector, depth, std::move(wrappers)).parse_all(); }
+void parse(std::string_view text, Collector& collector, int depth, std::vector<Words> wrappers) {
+  Parser(text, collector, depth, std::move(wrappers)).parse_all();
+}
 
 }  // namespace shell
 

@@ -98,13 +98,42 @@ TEST(ShellWords, CommandsBehindCommands) {
   EXPECT_EQ(commands("eval rm 'a b'"), "rm a b<eval rm a b");
   EXPECT_EQ(commands("eval \"$(rm x)\""), "?");
   EXPECT_EQ(commands("sh -c \"$x\""), "?");
-  EXPECT_EQ(commands("find . -name '*.o' -exec rm {} + -execdir ls \\;"), "rm $<find . -name *.o -exec rm {} + -execdir ls ;|ls<find . -name *.o -exec rm {} + -execdir ls ;|find . -name *.o -exec rm {} + -execdir ls ;");
+  EXPECT_EQ(commands("find . -name '*.o' -exec rm {} + -execdir ls \\;"),
+            "rm $<find . -name *.o -exec rm {} + -execdir ls ;|ls<find . -name *.o -exec rm {} + -execdir ls ;|find . -name *.o -exec rm {} + -execdir ls ;");
 }
 
 TEST(ShellWords, WhatIsNotUnderstoodIsNotGuessed) {
-  for (auto const* text : {"echo 'a", "echo \"a", "echo `a", "echo $(a", "echo ${a", "(a", "a)", "f() { rm x; }", "function f { rm x; }", "case x in x) rm y;; esac", "$cmd x", "\"$cmd\" x", "*/rm x", "~/bin/x",
-                          "((i++))", "echo $((1 + $(rm x)))", "echo ${x:-$(rm x)}", "a=(1 2)", "for ((;;)); do rm x; done", "select x in a; do b; done", "coproc a", "env -S 'rm x'", "sudo --frobnicate rm x", "env $x rm y", "a\\",
-                          "[[ x", "a >", "a <<", "echo {a,$(rm x)}", "find . -exec", "find . -exec ;"}) {
+  for (auto const* text : {"echo 'a",
+                           "echo \"a",
+                           "echo `a",
+                           "echo $(a",
+                           "echo ${a",
+                           "(a",
+                           "a)",
+                           "f() { rm x; }",
+                           "function f { rm x; }",
+                           "case x in x) rm y;; esac",
+                           "$cmd x",
+                           "\"$cmd\" x",
+                           "*/rm x",
+                           "~/bin/x",
+                           "((i++))",
+                           "echo $((1 + $(rm x)))",
+                           "echo ${x:-$(rm x)}",
+                           "a=(1 2)",
+                           "for ((;;)); do rm x; done",
+                           "select x in a; do b; done",
+                           "coproc a",
+                           "env -S 'rm x'",
+                           "sudo --frobnicate rm x",
+                           "env $x rm y",
+                           "a\\",
+                           "[[ x",
+                           "a >",
+                           "a <<",
+                           "echo {a,$(rm x)}",
+                           "find . -exec",
+                           "find . -exec ;"}) {
     EXPECT_EQ(commands(text), "?") << text;
   }
   EXPECT_EQ(commands(std::string_view("a\0b", 3)), "?");

@@ -44,11 +44,13 @@ Result<HandOver> read_hand_over(PodOptions const& options, Environment const&, P
     auto layer = TRY(manifest::parse_toml(TRY(io::read_file(file, 4u << 20)), file));
     config = manifest::merge(std::move(config), manifest::resolve_paths(std::move(layer), io::parent_path(file)));
   } else {
-    profile::ProfileReading reading{.workspace = workspace, .start_host = profile::host_process(RuntimeCommand::self().program), .trusts = profile::trust_of(paths)};
+    profile::ProfileReading reading{
+        .workspace = workspace, .start_host = profile::host_process(RuntimeCommand::self().program), .trusts = profile::trust_of(paths)};
     auto selected = TRY(profile::read_selected_profile(options.profile, profile::discover_profiles(profile::profile_places(paths, cwd), reading), reading));
     config = manifest::merge(std::move(config), selected.profile.config);
     hand_over.profile = selected.label;
-    if (!selected.profile.left_out.empty()) log::warn(selected.label + ": nobody has trusted this project, so its profile is used without " + manifest::keys_of(selected.profile.left_out));
+    if (!selected.profile.left_out.empty())
+      log::warn(selected.label + ": nobody has trusted this project, so its profile is used without " + manifest::keys_of(selected.profile.left_out));
   }
   if (!options.name.empty()) config.pod_name = options.name;
   if (!options.model.empty()) {
@@ -63,8 +65,8 @@ Result<HandOver> read_hand_over(PodOptions const& options, Environment const&, P
   return hand_over;
 }
 
-Result<PodState> initial_state(HandOver const& hand_over, std::optional<PodState> const& stored, Environment const& environment,
-                               Paths const& paths, Clock const& clock) {
+Result<PodState> initial_state(HandOver const& hand_over, std::optional<PodState> const& stored, Environment const& environment, Paths const& paths,
+                               Clock const& clock) {
   std::string name = hand_over.config.pod_name.value_or("");
   TRY(check_pod_name(name));
   bool continued = stored && (hand_over.pod_id.empty() || hand_over.pod_id == stored->pod_id);
@@ -205,11 +207,8 @@ std::optional<Mail> last_report(PodState const& state, std::string const& instan
   return mail;
 }
 
-std::vector<tools::Definition> select_tools(std::vector<tools::Definition> all, manifest::Manifest const& manifest,
-                                            manifest::Ceilings const& ceilings) {
-  auto contains = [](std::vector<std::string> const& names, std::string const& name) {
-    return std::find(names.begin(), names.end(), name) != names.end();
-  };
+std::vector<tools::Definition> select_tools(std::vector<tools::Definition> all, manifest::Manifest const& manifest, manifest::Ceilings const& ceilings) {
+  auto contains = [](std::vector<std::string> const& names, std::string const& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
   for (auto const* selection : {&manifest.config.tools, &ceilings.tools}) {
     if (!*selection) continue;
     auto const& [allow, deny] = **selection;
@@ -235,10 +234,11 @@ std::map<std::string, std::string> command_environment(Environment const& enviro
   return result;
 }
 
-Result<std::vector<tools::Definition>> tools_of_pod(prompt::PromptCatalog const& prompts, profile::ProfileSet const& profiles, manifest::Manifest const& manifest, manifest::Ceilings const& ceilings) {
-  std::string spawn_description = TRY(prompts.render("spawn_pod_tool_description", {{"available_profiles", profiles.description_list()},
-                                                                                    {"default_profile", profiles.default_name()},
-                                                                                    {"profile_diagnostic", profiles.diagnostic}}));
+Result<std::vector<tools::Definition>> tools_of_pod(prompt::PromptCatalog const& prompts, profile::ProfileSet const& profiles,
+                                                    manifest::Manifest const& manifest, manifest::Ceilings const& ceilings) {
+  std::string spawn_description = TRY(prompts.render(
+      "spawn_pod_tool_description",
+      {{"available_profiles", profiles.description_list()}, {"default_profile", profiles.default_name()}, {"profile_diagnostic", profiles.diagnostic}}));
   auto definitions = tools::builtin_definitions();
   for (auto& definition : pod_tool_definitions(std::move(spawn_description))) definitions.push_back(std::move(definition));
   definitions = select_tools(std::move(definitions), manifest, ceilings);
@@ -246,8 +246,8 @@ Result<std::vector<tools::Definition>> tools_of_pod(prompt::PromptCatalog const&
   return definitions;
 }
 
-prompt::SystemPromptInput system_prompt_input(manifest::Manifest const& manifest, std::string const& cwd, std::string const& workspace, std::vector<tools::Definition> const& tools,
-                                              scope::Scope const& scope, std::string& alert) {
+prompt::SystemPromptInput system_prompt_input(manifest::Manifest const& manifest, std::string const& cwd, std::string const& workspace,
+                                              std::vector<tools::Definition> const& tools, scope::Scope const& scope, std::string& alert) {
   prompt::SystemPromptInput input;
   input.instruction = manifest.instruction();
   input.instruction_text = manifest.config.worker.instruction_text;

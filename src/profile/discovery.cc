@@ -35,7 +35,8 @@ bool is_file(std::string const& path) {
 Result<void> check_extension(std::string const& path) {
   auto extension = extension_of(path);
   if (std::find(std::begin(kExtensions), std::end(kExtensions), extension) != std::end(kExtensions)) return {};
-  return fail(Code::Unsupported, path + ": unsupported profile extension " + (extension.empty() ? "<none>" : std::string(extension)) + "; Lua profiles must end in .lua, others in .toml, agents of other programs in .md");
+  return fail(Code::Unsupported, path + ": unsupported profile extension " + (extension.empty() ? "<none>" : std::string(extension)) +
+                                     "; Lua profiles must end in .lua, others in .toml, agents of other programs in .md");
 }
 
 /// The document of a profile whose text is known.
@@ -64,13 +65,18 @@ Result<Read> read_text(std::string const& name, std::string text, std::string co
 Result<void> check_named_paths(manifest::Config const& config, std::string const& name, std::string const& directory) {
   for (auto const& [key, path] : manifest::named_paths(config)) {
     auto real = io::real_path(directory + "/" + path);
-    if (real && !scope::is_below(*real, directory)) return fail(Code::PermissionDenied, name + ": " + key + ": leads out of the profile's folder: " + path + " is " + *real);
+    if (real && !scope::is_below(*real, directory))
+      return fail(Code::PermissionDenied, name + ": " + key + ": leads out of the profile's folder: " + path + " is " + *real);
   }
   return {};
 }
 
 ResolvedProfile resolved(Read read, std::string const& directory, std::string const& workspace, bool trusted = true) {
-  ResolvedProfile result{.slug = read.document.slug, .description = read.document.description, .notes = std::move(read.notes), .unmapped = std::move(read.unmapped), .sources = std::move(read.sources)};
+  ResolvedProfile result{.slug = read.document.slug,
+                         .description = read.document.description,
+                         .notes = std::move(read.notes),
+                         .unmapped = std::move(read.unmapped),
+                         .sources = std::move(read.sources)};
   if (!trusted) read.document = manifest::without_widening(std::move(read.document), result.left_out);
   result.config = manifest::profile_config(read.document, directory, workspace);
   return result;
@@ -81,7 +87,8 @@ Result<ResolvedProfile> read_file(std::string const& path, std::string const& pr
   TRY(check_extension(path));
   // A link to a profile leads to its folder.
   std::string real = TRY(io::real_path(path));
-  if (!project.empty() && !scope::is_below(real, project)) return fail(Code::PermissionDenied, "the profile " + path + " leads out of " + project + ": it is " + real);
+  if (!project.empty() && !scope::is_below(real, project))
+    return fail(Code::PermissionDenied, "the profile " + path + " leads out of " + project + ": it is " + real);
   std::string directory = io::parent_path(real);
   Read read = TRY(read_text(real, TRY(io::read_file(real, kMaxProfile)), directory, reading.start_host));
   TRY(check_named_paths(read.document.config, real, directory));
@@ -110,7 +117,8 @@ void find_builtin(ProfilePlaces const& places, std::vector<ProfileEntry>& entrie
     std::string path = places.builtin_directory + "/" + name;
     std::string stem(std::string_view(name).substr(0, name.size() - extension_of(name).size()));
     if (is_file(path + "/profile.lua")) entries.push_back({Source::Builtin, name, "", false, path + "/profile.lua"});
-    else if (is_file(path) && (path.ends_with(".lua") || path.ends_with(".toml")) && manifest::is_profile_name(stem)) entries.push_back({Source::Builtin, stem, "", false, path});
+    else if (is_file(path) && (path.ends_with(".lua") || path.ends_with(".toml")) && manifest::is_profile_name(stem))
+      entries.push_back({Source::Builtin, stem, "", false, path});
   }
 }
 
@@ -177,8 +185,10 @@ ProfileSet discover_profiles(ProfilePlaces const& places, ProfileReading reading
   auto is_chosen = [&](ProfileEntry const& entry) { return entry.source == chosen.selector.source && entry.name == chosen.selector.name; };
   // What another program's people wrote is never what a Pod is by default.
   bool may_be = chosen.selector.source != Source::Claude;
-  if (may_be && std::count_if(set.entries.begin(), set.entries.end(), is_chosen) == 1) std::find_if(set.entries.begin(), set.entries.end(), is_chosen)->is_default = true;
-  else if (!chosen.file.empty()) set.default_problem = chosen.file + " names `" + text::one_line(chosen.selector.label(), 100) + "` as the default, which is not there";
+  if (may_be && std::count_if(set.entries.begin(), set.entries.end(), is_chosen) == 1)
+    std::find_if(set.entries.begin(), set.entries.end(), is_chosen)->is_default = true;
+  else if (!chosen.file.empty())
+    set.default_problem = chosen.file + " names `" + text::one_line(chosen.selector.label(), 100) + "` as the default, which is not there";
   set.load = [reading = std::move(reading), places](ProfileEntry const& entry) -> Result<ResolvedProfile> {
     if (entry.path.empty()) return read_builtin(entry, reading);
     if (entry.source == Source::Project) return read_file(entry.path, TRY(io::real_path(project_of(places.project_file))), places.project_file, reading);
@@ -207,7 +217,8 @@ Result<SelectedProfile> read_selected_profile(std::string_view text, ProfileSet 
   if (selector.kind == Selector::Kind::Path) {
     std::string path = io::absolute(selector.path, TRY(io::current_directory()));
     auto profile = TRY(read_profile_file(path, reading));
-    std::string name = extension_of(path) == ".lua" && path.ends_with("/profile.lua") ? std::string(io::base_name(io::parent_path(path))) : std::string(io::base_name(path));
+    std::string name =
+        extension_of(path) == ".lua" && path.ends_with("/profile.lua") ? std::string(io::base_name(io::parent_path(path))) : std::string(io::base_name(path));
     ProfileEntry entry{Source::User, name.substr(0, name.size() - extension_of(name).size()), "", false, path};
     return SelectedProfile{path, suggested_pod_name(entry, profile.slug), std::move(profile)};
   }
@@ -225,7 +236,8 @@ Result<std::optional<ProjectProfiles>> read_project(ProfilePlaces const& places,
   if (places.project_file.empty()) return std::nullopt;
   ProjectProfiles result{.project = TRY(io::real_path(project_of(places.project_file)))};
   reading.trusts = nullptr;
-  ProfileSet set = discover_profiles({.builtin_directory = "", .user_file = "", .project_file = places.project_file, .agents_directory = ""}, std::move(reading));
+  ProfileSet set =
+      discover_profiles({.builtin_directory = "", .user_file = "", .project_file = places.project_file, .agents_directory = ""}, std::move(reading));
   if (!set.diagnostic.empty()) return fail(Code::InvalidArgument, set.diagnostic);
   std::map<std::string, std::string> sources;
   for (auto const& entry : set.entries) {

@@ -43,7 +43,7 @@ struct ProjectProfiles {
     std::string profile;  ///< "project:coder"
     manifest::LeftOut said;
   };
-  std::vector<Wish> wishes;          ///< what they want that needs trust
+  std::vector<Wish> wishes;           ///< what they want that needs trust
   std::vector<std::string> problems;  ///< profiles that can't be read
 };
 /// Nothing when there is no project that has profiles.
@@ -61,8 +61,8 @@ Result<SelectedProfile> read_selected_profile(std::string_view selector, Profile
 /// Where a key of a profile that was read is written: "file:12"; "" when that can't be seen.
 std::string place_in_profile(ResolvedProfile const& profile, std::string_view path);
 
-/// The profile in one file, as a selector with a path means it. Errors: no such file, not .lua, .toml or .md (an agent of another program), and what the file has wrong.
-/// It is trusted: somebody has named it.
+/// The profile in one file, as a selector with a path means it. Errors: no such file, not .lua, .toml or .md (an agent of another program), and what the file
+/// has wrong. It is trusted: somebody has named it.
 Result<ResolvedProfile> read_profile_file(std::string const& path, ProfileReading const& reading);
 
 }  // namespace insomnia::profile

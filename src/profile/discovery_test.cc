@@ -109,7 +109,10 @@ TEST_F(Discovery, ADefaultThatIsNotThereIsSaidWhenItIsWanted) {
   write("builtin/default.lua", "return {}");
   write("w/.insomnia/profiles.toml", "default = 'gone'");
   EXPECT_EQ(discover().diagnostic, "");
-  EXPECT_NE(error_of("").find("no default profile is configured: " + path("w/.insomnia/profiles.toml") + " names `project:gone` as the default, which is not there"), std::string::npos) << error_of("");
+  EXPECT_NE(
+      error_of("").find("no default profile is configured: " + path("w/.insomnia/profiles.toml") + " names `project:gone` as the default, which is not there"),
+      std::string::npos)
+      << error_of("");
   EXPECT_EQ(error_of("builtin:default"), "no error");
 }
 
@@ -118,7 +121,9 @@ TEST_F(Discovery, AmbiguousNamesFailAndQualifiedOnesWork) {
   write("config/c.toml", "slug = 'mine'");
   write("w/.insomnia/profiles.toml", "[profile]\ncoder = 'c.toml'");
   write("w/.insomnia/c.toml", "slug = 'ours'");
-  EXPECT_EQ(error_of("coder"), "ambiguous profile name `coder`; use a source-qualified selector such as `user:coder`, `project:coder`; profiles at hand: user:coder, project:coder");
+  EXPECT_EQ(
+      error_of("coder"),
+      "ambiguous profile name `coder`; use a source-qualified selector such as `user:coder`, `project:coder`; profiles at hand: user:coder, project:coder");
   EXPECT_EQ(read_selected_profile("project:coder", discover(), reading())->profile.slug, "ours");
   EXPECT_EQ(read_selected_profile("user:coder", discover(), reading())->profile.slug, "mine");
 }
@@ -126,7 +131,8 @@ TEST_F(Discovery, AmbiguousNamesFailAndQualifiedOnesWork) {
 TEST_F(Discovery, TwoFormsOfOneBuiltinNameAreToldApartByPathOnly) {
   write("builtin/x.lua", "return {}");
   write("builtin/x/profile.lua", "return { slug = 'y' }");
-  EXPECT_NE(error_of("builtin:x").find("such as `path:" + path("builtin/x/profile.lua") + "`, `path:" + path("builtin/x.lua") + "`"), std::string::npos) << error_of("builtin:x");
+  EXPECT_NE(error_of("builtin:x").find("such as `path:" + path("builtin/x/profile.lua") + "`, `path:" + path("builtin/x.lua") + "`"), std::string::npos)
+      << error_of("builtin:x");
   EXPECT_EQ(read_selected_profile("path:" + path("builtin/x/profile.lua"), discover(), reading())->profile.slug, "y");
 }
 
@@ -158,7 +164,9 @@ TEST_F(Discovery, PlacesAreFoundFromTheDirectoryUpwards) {
 
 TEST_F(Discovery, AProfileInLuaIsReadWithItsModules) {
   write("config/profiles.toml", "[profile]\ncoder = 'coder/main.lua'");
-  write("config/coder/main.lua", "local i = require('insomnia')\nreturn profile { slug = 'my coder', description = 'd', model = require('shared').model, scope = i.scope.workspace_read(), worker = { max_turns = 4.0 } }");
+  write("config/coder/main.lua",
+        "local i = require('insomnia')\nreturn profile { slug = 'my coder', description = 'd', model = require('shared').model, scope = "
+        "i.scope.workspace_read(), worker = { max_turns = 4.0 } }");
   write("config/coder/shared.lua", "return { model = require('insomnia.models').catalog('a/b') }");
   auto selected = read_selected_profile("coder", discover(), reading());
   ASSERT_TRUE(selected) << selected.error().message;
@@ -194,11 +202,13 @@ TEST_F(Discovery, OtherFilesThanProfilesAreRefused) {
 TEST_F(Discovery, AProjectReachesNothingOutsideOfItself) {
   write("secret/key.toml", "");
   write("w/in/ok.toml", "");
-  write("w/.insomnia/profiles.toml", "[profile]\nup = '../../secret/key.toml'\nabs = '" + path("secret/key.toml") + "'\nlink = 'link.toml'\nin = '../in/ok.toml'\nkey = 'key.toml'");
+  write("w/.insomnia/profiles.toml",
+        "[profile]\nup = '../../secret/key.toml'\nabs = '" + path("secret/key.toml") + "'\nlink = 'link.toml'\nin = '../in/ok.toml'\nkey = 'key.toml'");
   write("w/.insomnia/key.toml", "skills.directories = ['skills']");
   ASSERT_EQ(::symlink(path("secret/key.toml").c_str(), path("w/.insomnia/link.toml").c_str()), 0);
   ASSERT_EQ(::symlink(path("secret").c_str(), path("w/.insomnia/skills").c_str()), 0);
-  for (auto const* name : {"up", "abs", "link"}) EXPECT_NE(error_of("project:" + std::string(name)).find("leads out of " + path("w")), std::string::npos) << error_of("project:" + std::string(name));
+  for (auto const* name : {"up", "abs", "link"})
+    EXPECT_NE(error_of("project:" + std::string(name)).find("leads out of " + path("w")), std::string::npos) << error_of("project:" + std::string(name));
   EXPECT_EQ(error_of("project:in"), "no error");
   EXPECT_NE(error_of("project:key").find("skills.directories: leads out of the profile's folder"), std::string::npos) << error_of("project:key");
 }

@@ -38,11 +38,15 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #endif
 
 /// What an interpreter and its socket need, and no more: it opens nothing, starts nothing, reaches nobody.
-constexpr uint32_t kAllowed[] = {SYS_read,   SYS_write,   SYS_recvfrom,      SYS_sendto,       SYS_ppoll,        SYS_brk,    SYS_mmap,   SYS_munmap,     SYS_mremap,      SYS_mprotect,
-                                 SYS_madvise, SYS_futex,  SYS_clock_gettime, SYS_clock_nanosleep, SYS_nanosleep, SYS_close,  SYS_fstat,  SYS_rt_sigreturn, SYS_rt_sigaction, SYS_rt_sigprocmask,
-                                 SYS_sigaltstack, SYS_getpid, SYS_gettid,    SYS_tgkill,       SYS_getrandom,    SYS_exit,   SYS_exit_group, SYS_restart_syscall,
+constexpr uint32_t kAllowed[] = {
+    SYS_read,        SYS_write,      SYS_recvfrom,        SYS_sendto,          SYS_ppoll,
+    SYS_brk,         SYS_mmap,       SYS_munmap,          SYS_mremap,          SYS_mprotect,
+    SYS_madvise,     SYS_futex,      SYS_clock_gettime,   SYS_clock_nanosleep, SYS_nanosleep,
+    SYS_close,       SYS_fstat,      SYS_rt_sigreturn,    SYS_rt_sigaction,    SYS_rt_sigprocmask,
+    SYS_sigaltstack, SYS_getpid,     SYS_gettid,          SYS_tgkill,          SYS_getrandom,
+    SYS_exit,        SYS_exit_group, SYS_restart_syscall,
 #ifdef SYS_poll
-                                 SYS_poll,
+    SYS_poll,
 #endif
 };
 
@@ -72,8 +76,7 @@ Result<void> enter_lua_host(LuaLimits const& limits) {
   TRY(limit(RLIMIT_CORE, 0, 0, "core files"));
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("set no_new_privs", errno);
   // A starter that is gone already shows as the end of the socket.
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
-    return fail_errno("set the parent-death signal", errno);
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return fail_errno("set the parent-death signal", errno);
   return filter_system_calls();
 }
 
@@ -88,8 +91,7 @@ Result<std::optional<std::string>> LineChannel::next() {
     }
     scanned = buffer_.size();
     if (scanned > limit_) {
-      return fail(Code::LimitReached,
-                  "a line on the host's socket is longer than " + std::to_string(limit_) + " bytes");
+      return fail(Code::LimitReached, "a line on the host's socket is longer than " + std::to_string(limit_) + " bytes");
     }
     char chunk[64 << 10];
     ssize_t count = ::recv(fd_, chunk, sizeof chunk, 0);

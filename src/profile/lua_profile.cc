@@ -37,7 +37,8 @@ Result<LuaChunk> find_module(std::string const& directory, std::string const& na
   std::string relative = text::replace_all(name, ".", "/") + ".lua";
   std::string path = directory + "/" + relative;
   auto content = io::read_confined_file(directory, relative, kMaxSource);
-  if (!content && content.error().code == Code::PermissionDenied) return fail(Code::PermissionDenied, "local module `" + shown + "` escapes profile directory: " + content.error().message);
+  if (!content && content.error().code == Code::PermissionDenied)
+    return fail(Code::PermissionDenied, "local module `" + shown + "` escapes profile directory: " + content.error().message);
   if (!content) return fail(Code::Unavailable, "failed to read local module `" + shown + "` (" + path + "): " + content.error().message);
   if (!*content) return fail(Code::NotFound, "local module `" + shown + "` not found: there is no " + path);
   return LuaChunk{path, **std::move(content)};
@@ -46,7 +47,8 @@ Result<LuaChunk> find_module(std::string const& directory, std::string const& na
 /// The conversation with one host.
 class Evaluation {
  public:
-  Evaluation(StartedHost host, std::string const& directory, std::vector<LuaChunk>& sources) : host_(std::move(host)), channel_(host_.socket.get()), directory_(directory), sources_(sources) {
+  Evaluation(StartedHost host, std::string const& directory, std::vector<LuaChunk>& sources)
+      : host_(std::move(host)), channel_(host_.socket.get()), directory_(directory), sources_(sources) {
     timeval silence{.tv_sec = kSilenceSecs, .tv_usec = 0};
     ::setsockopt(host_.socket.get(), SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof silence);
   }
@@ -75,7 +77,8 @@ class Evaluation {
   std::unexpected<Error> ended() { return fail(Code::LimitReached, host_.end()); }
 
   Result<void> answer(std::string const& name) {
-    auto found = sources_.size() > kMaxModules ? Result<LuaChunk>(fail(Code::LimitReached, "a profile may have " + std::to_string(kMaxModules) + " modules")) : find_module(directory_, name);
+    auto found = sources_.size() > kMaxModules ? Result<LuaChunk>(fail(Code::LimitReached, "a profile may have " + std::to_string(kMaxModules) + " modules"))
+                                               : find_module(directory_, name);
     if (!found) return send({{"error", found.error().message}});
     sources_.push_back(*std::move(found));
     return send({{"module", chunk(sources_.back())}});
@@ -191,8 +194,8 @@ class KeyScan {
 
   std::string_view source_;
   size_t at_ = 0, line_ = 1, name_line_ = 1;
-  std::string last_;                  ///< kind of the last token
-  std::vector<std::string> pending_;  ///< names just read: a.b.c
+  std::string last_;                   ///< kind of the last token
+  std::vector<std::string> pending_;   ///< names just read: a.b.c
   std::vector<std::string> assigned_;  ///< names before the last `=`
   std::vector<std::vector<std::string>> braces_;
   std::vector<Written> found_;
@@ -227,7 +230,8 @@ StartHost host_process(std::string program) {
     auto child = std::make_shared<loop::Child>(TRY(loop::Child::start(launch)));
     return StartedHost{std::move(ours), [child]() -> std::string {
                          auto status = child->wait(1000);
-                         if (status && status->signalled && (status->value == SIGXCPU || status->value == SIGKILL)) return "it ran for more than one second of processor time, which is all that a profile has";
+                         if (status && status->signalled && (status->value == SIGXCPU || status->value == SIGKILL))
+                           return "it ran for more than one second of processor time, which is all that a profile has";
                          return "the process that evaluates it ended too early" + (status ? ": " + status->describe() : std::string());
                        }};
   };

@@ -23,8 +23,8 @@ using StartHost = std::function<Result<StartedHost>()>;
 StartHost host_process(std::string program);
 
 struct EvaluatedProfile {
-  boost::json::value document;  ///< the table that the profile is
-  std::string notes;            ///< what it printed, at most some kilobytes
+  boost::json::value document;    ///< the table that the profile is
+  std::string notes;              ///< what it printed, at most some kilobytes
   std::vector<LuaChunk> sources;  ///< all that was read: the profile, then its modules
 };
 

@@ -56,13 +56,16 @@ class LuaProfile : public ::testing::Test {
 };
 
 TEST_F(LuaProfile, IsATableOrProfileOfATable) {
-  EXPECT_EQ(evaluate("return { slug = 'a', worker = { max_turns = 3.0, stop_sequences = {} } }"), R"({"slug":"a","worker":{"max_turns":3,"stop_sequences":{}}})");
+  EXPECT_EQ(evaluate("return { slug = 'a', worker = { max_turns = 3.0, stop_sequences = {} } }"),
+            R"({"slug":"a","worker":{"max_turns":3,"stop_sequences":{}}})");
   EXPECT_EQ(evaluate("return profile { slug = 'a' }"), R"({"slug":"a"})");
-  EXPECT_EQ(evaluate("local profile = require('insomnia.profile')\nreturn profile { skills = { directories = { 'x' } } }"), R"({"skills":{"directories":["x"]}})");
+  EXPECT_EQ(evaluate("local profile = require('insomnia.profile')\nreturn profile { skills = { directories = { 'x' } } }"),
+            R"({"skills":{"directories":["x"]}})");
 }
 
 TEST_F(LuaProfile, AnythingElseIsAnError) {
-  for (auto const* source : {"return 1", "return 'x'", "return nil", "", "return function() end"}) expect_error(source, "coder.lua: a Lua profile must return a table or profile { ... }");
+  for (auto const* source : {"return 1", "return 'x'", "return nil", "", "return function() end"})
+    expect_error(source, "coder.lua: a Lua profile must return a table or profile { ... }");
   expect_error("return profile 'x'", "profile { ... } takes a table, not a string");
   expect_error("return {", "coder.lua:1:");
   expect_error("local x = nil\n\nreturn x.y", "coder.lua:3:");
@@ -71,22 +74,26 @@ TEST_F(LuaProfile, AnythingElseIsAnError) {
 }
 
 TEST_F(LuaProfile, HostModulesHelpToWriteIt) {
-  EXPECT_EQ(evaluate("local i = require('insomnia')\nreturn i.profile { model = i.models.catalog('a/b'), scope = i.scope.workspace_read(), compaction = i.compact.ratio { threshold = 0.5 } }"),
+  EXPECT_EQ(evaluate("local i = require('insomnia')\nreturn i.profile { model = i.models.catalog('a/b'), scope = i.scope.workspace_read(), compaction = "
+                     "i.compact.ratio { threshold = 0.5 } }"),
             R"({"compaction":{"kind":"ratio","threshold":5E-1},"model":{"ref":"a/b"},"scope":{"intent":"workspace_read"}})");
   EXPECT_EQ(evaluate("return { compaction = require('insomnia.compact').tokens { threshold = 5 }, scope = require('insomnia.scope').workspace_write() }"),
             R"({"compaction":{"kind":"tokens","threshold":5},"scope":{"intent":"workspace_write"}})");
   EXPECT_EQ(evaluate("return require('insomnia.models').catalog('p/m')"), R"({"ref":"p/m"})");
-  EXPECT_EQ(evaluate("local a, b = require('insomnia.models'), require('insomnia.models')\na.catalog = nil\nreturn { slug = type(b.catalog) }"), R"({"slug":"function"})") << "fresh each time";
+  EXPECT_EQ(evaluate("local a, b = require('insomnia.models'), require('insomnia.models')\na.catalog = nil\nreturn { slug = type(b.catalog) }"),
+            R"({"slug":"function"})")
+      << "fresh each time";
   expect_error("return require('insomnia.shell')", "unknown host module `insomnia.shell`");
   expect_error("return require('insomnia.')", "unknown host module");
   expect_error("return require('insomnia.models').catalog(3)", "takes \"provider/model\"");
 }
 
 TEST_F(LuaProfile, NothingThatReachesTheMachineIsThere) {
-  EXPECT_EQ(evaluate("local there = {}\nfor name in pairs(_G) do there[#there + 1] = name end\ntable.sort(there)\nreturn { slug = table.concat(there, ' ') }"),
-            R"({"slug":"_G _VERSION assert error getmetatable ipairs math next pairs pcall print profile rawequal rawget rawlen rawset require select setmetatable string table tonumber tostring type utf8 warn xpcall"})");
-  for (auto const* source : {"return os.getenv('HOME')", "return io.open('/etc/passwd')", "return debug.getinfo(1)", "return package.path", "return coroutine.create(print)", "return load('return {}')()",
-                             "return dofile('/etc/passwd')"}) {
+  EXPECT_EQ(
+      evaluate("local there = {}\nfor name in pairs(_G) do there[#there + 1] = name end\ntable.sort(there)\nreturn { slug = table.concat(there, ' ') }"),
+      R"({"slug":"_G _VERSION assert error getmetatable ipairs math next pairs pcall print profile rawequal rawget rawlen rawset require select setmetatable string table tonumber tostring type utf8 warn xpcall"})");
+  for (auto const* source : {"return os.getenv('HOME')", "return io.open('/etc/passwd')", "return debug.getinfo(1)", "return package.path",
+                             "return coroutine.create(print)", "return load('return {}')()", "return dofile('/etc/passwd')"}) {
     expect_error(source, "failed to evaluate Lua profile: coder.lua:1:");
   }
   expect_error("\x1bLua", "coder.lua: ");
@@ -94,9 +101,11 @@ TEST_F(LuaProfile, NothingThatReachesTheMachineIsThere) {
 }
 
 TEST_F(LuaProfile, ItsOwnModulesAreReadOnceAndSeeTheSame) {
-  write("p/shared/model.lua", "loads = (loads or 0) + 1\nlocal base = require('base')\nreturn { model = require('insomnia.models').catalog(base.ref), n = loads }");
+  write("p/shared/model.lua",
+        "loads = (loads or 0) + 1\nlocal base = require('base')\nreturn { model = require('insomnia.models').catalog(base.ref), n = loads }");
   write("p/base.lua", "return { ref = 'p/m' }");
-  EXPECT_EQ(evaluate("local a, b = require('shared.model'), require('shared.model')\nreturn { model = a.model, slug = tostring(a == b) .. b.n }"), R"({"model":{"ref":"p/m"},"slug":"true1"})");
+  EXPECT_EQ(evaluate("local a, b = require('shared.model'), require('shared.model')\nreturn { model = a.model, slug = tostring(a == b) .. b.n }"),
+            R"({"model":{"ref":"p/m"},"slug":"true1"})");
 }
 
 TEST_F(LuaProfile, ModulesThatCannotBeHadSayWhy) {
@@ -108,7 +117,8 @@ TEST_F(LuaProfile, ModulesThatCannotBeHadSayWhy) {
   ASSERT_EQ(::symlink("../outside.lua", path("p/link.lua").c_str()), 0);
   ASSERT_EQ(::symlink("..", path("p/up").c_str()), 0);
   expect_error("require('')", "empty module name");
-  for (auto const* name : {"..outside", "../outside", "/etc/passwd", "a..b", "a.", "1a", "a-b", "a/b"}) expect_error("require('" + std::string(name) + "')", "invalid local module name");
+  for (auto const* name : {"..outside", "../outside", "/etc/passwd", "a..b", "a.", "1a", "a-b", "a/b"})
+    expect_error("require('" + std::string(name) + "')", "invalid local module name");
   expect_error("require('none')", "local module `none` not found: there is no " + path("p/none.lua"));
   expect_error("require('link')", "local module `link` escapes profile directory");
   expect_error("require('up.outside')", "local module `up.outside` escapes profile directory");
@@ -133,7 +143,8 @@ TEST_F(LuaProfile, WhatItPrintsIsKeptForPeople) {
 TEST_F(LuaProfile, TricksGainNothing) {
   write("p/m.lua", "return { ok = true }");
   // Metatables are not asked, and what the environment does with names is its own.
-  EXPECT_EQ(evaluate("return setmetatable({ slug = 'a' }, { __index = function() return 'b' end, __pairs = function() return next, { slug = 'c' } end, __len = function() return 3 end })"),
+  EXPECT_EQ(evaluate("return setmetatable({ slug = 'a' }, { __index = function() return 'b' end, __pairs = function() return next, { slug = 'c' } end, __len = "
+                     "function() return 3 end })"),
             R"({"slug":"a"})");
   expect_error("string.match = function() return nil end\nreturn require('insomnia.none')", "unknown host module");
   expect_error("error(setmetatable({}, { __tostring = function() return 'mine' end }))", "mine");
@@ -158,7 +169,8 @@ TEST(PlaceInLua, IsTheLineThatWritesTheKey) {
 }
 
 TEST(PlaceInLua, StringsAndCommentsAreNotMistaken) {
-  EXPECT_EQ(place("-- slug = 1\n--[[ slug = 2\n]] local t = 'slug = {'\nlocal u = [==[\nslug = ]] ]==]\nif slug == 1 then end\nreturn { slug = 3 }", "slug"), "p.lua:7: ");
+  EXPECT_EQ(place("-- slug = 1\n--[[ slug = 2\n]] local t = 'slug = {'\nlocal u = [==[\nslug = ]] ]==]\nif slug == 1 then end\nreturn { slug = 3 }", "slug"),
+            "p.lua:7: ");
   EXPECT_EQ(place("return { a = \"\\\"\\\n\", slug = 1 }", "slug"), "p.lua:2: ");
 }
 
@@ -170,7 +182,8 @@ TEST(PlaceInLua, WhatIsComputedHasOnlyItsFile) {
 }
 
 TEST(PlaceInLua, AnyTextIsRead) {
-  for (std::string_view text : {"{", "}", "[", "[[", "[=", "\"", "'\\", "--", "--[[", "=", "a.", "}}}}", "a = {", "[\"a\"", "\xff=\x80{"}) EXPECT_TRUE(place(text, "a.b").starts_with("p.lua:")) << text;
+  for (std::string_view text : {"{", "}", "[", "[[", "[=", "\"", "'\\", "--", "--[[", "=", "a.", "}}}}", "a = {", "[\"a\"", "\xff=\x80{"})
+    EXPECT_TRUE(place(text, "a.b").starts_with("p.lua:")) << text;
 }
 
 }  // namespace

@@ -59,10 +59,11 @@ class Host {
     auto prelude = base::find_resource("lua/profile_host.lua");
     if (!prelude) panic("the embedded lua/profile_host.lua is missing");
     lua_.emplace(TRY(LuaState::open()));
-    TRY(lua_->run("profile_host", *prelude, {
-                                               [&] { return lua_->push_loader([this](std::string const& name) { return ask_for_module(name); }); },
-                                               [&] { return lua_->push_sink([this](std::string_view text) { note(text); }); },
-                                           }));
+    TRY(lua_->run("profile_host", *prelude,
+                  {
+                      [&] { return lua_->push_loader([this](std::string const& name) { return ask_for_module(name); }); },
+                      [&] { return lua_->push_sink([this](std::string_view text) { note(text); }); },
+                  }));
     TRY(lua_->run(main.name, main.source));
     if (!lua_->top_is_table()) return fail(Code::InvalidArgument, main.name + ": a Lua profile must return a table or profile { ... }");
     return lua_->pop_json();

@@ -7,27 +7,27 @@
 
 namespace insomnia::profile {
 
-std::string ProfileEntry::qualified_name() const {
-  return std::string(source_name(source)) + ":" + name;
-}
+std::string ProfileEntry::qualified_name() const { return std::string(source_name(source)) + ":" + name; }
 
 Result<ProfileEntry> ProfileSet::select(Selector const& selector) const {
   auto meant = [&](ProfileEntry const& entry) {
     if (selector.kind == Selector::Kind::Default) return entry.is_default;
     return entry.name == selector.name && (selector.source ? entry.source == *selector.source : entry.source != Source::Claude);
   };
-  if (!diagnostic.empty() && selector.kind == Selector::Kind::Default) return fail(Code::NotFound, "no default profile, because not all could be looked for: " + diagnostic);
+  if (!diagnostic.empty() && selector.kind == Selector::Kind::Default)
+    return fail(Code::NotFound, "no default profile, because not all could be looked for: " + diagnostic);
   if (!diagnostic.empty() && selector.kind == Selector::Kind::Named && !selector.source) {
-    return fail(Code::InvalidArgument, "profile `" + text::one_line(selector.name, 100) + "`: not all could be looked for: " + diagnostic + "; name its source, as in builtin:default");
+    return fail(Code::InvalidArgument, "profile `" + text::one_line(selector.name, 100) + "`: not all could be looked for: " + diagnostic +
+                                           "; name its source, as in builtin:default");
   }
   std::vector<ProfileEntry> found;
   std::copy_if(entries.begin(), entries.end(), std::back_inserter(found), meant);
   if (found.size() == 1) return found.front();
   if (selector.kind == Selector::Kind::Path) {
-    return fail(Code::InvalidArgument,
-                "invalid profile: path selectors are not registry entries: " + text::one_line(selector.path, 100));
+    return fail(Code::InvalidArgument, "invalid profile: path selectors are not registry entries: " + text::one_line(selector.path, 100));
   }
-  if (selector.kind == Selector::Kind::Default) return fail(Code::NotFound, "no default profile is configured" + (default_problem.empty() ? "" : ": " + default_problem));
+  if (selector.kind == Selector::Kind::Default)
+    return fail(Code::NotFound, "no default profile is configured" + (default_problem.empty() ? "" : ": " + default_problem));
   std::string label = text::one_line(selector.label(), 100);
   if (found.empty()) return fail(Code::NotFound, "profile not found: " + label + (diagnostic.empty() ? "" : " (" + diagnostic + ")"));
   std::vector<std::string> candidates;
@@ -64,8 +64,7 @@ std::string ProfileSet::description_list() const {
 }
 
 std::string ProfileSet::default_name() const {
-  auto entry =
-      std::find_if(entries.begin(), entries.end(), [](ProfileEntry const& each) { return each.is_default; });
+  auto entry = std::find_if(entries.begin(), entries.end(), [](ProfileEntry const& each) { return each.is_default; });
   return entry == entries.end() ? "" : entry->qualified_name();
 }
 

@@ -31,10 +31,10 @@ struct ResolvedProfile {
   manifest::Config config;
   std::string slug;
   std::string description;
-  std::string notes;                  ///< what it printed
+  std::string notes;                        ///< what it printed
   std::vector<manifest::LeftOut> left_out;  ///< keys that nobody has trusted the project with
-  std::vector<std::string> unmapped;  ///< of an agent of another program: what has no counterpart here
-  std::vector<LuaChunk> sources;      ///< all that was read
+  std::vector<std::string> unmapped;        ///< of an agent of another program: what has no counterpart here
+  std::vector<LuaChunk> sources;            ///< all that was read
 };
 
 /// The profiles at hand, as they were when they were looked for. A value: whoever discovers profiles fills

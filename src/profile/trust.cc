@@ -66,7 +66,9 @@ Result<TrustStore> TrustStore::load(Paths const& paths) {
   TrustStore store;
   if (paths.data_dir.empty() || !io::exists(file_of(paths))) return store;
   auto projects = decode(TRY(io::read_file(file_of(paths))));
-  if (!projects) return fail(Code::InvalidArgument, file_of(paths) + " can't be understood, so no project is trusted: " + projects.error().message + "; remove it and trust the projects again");
+  if (!projects)
+    return fail(Code::InvalidArgument,
+                file_of(paths) + " can't be understood, so no project is trusted: " + projects.error().message + "; remove it and trust the projects again");
   store.projects_ = *std::move(projects);
   return store;
 }

@@ -50,7 +50,9 @@ TEST_F(Examples, CoderAndReviewer) {
 TEST_F(Examples, FanOut) {
   auto done = follow("fan-out");
   ASSERT_TRUE(ended_with(0, done));
-  EXPECT_EQ(home.read("INDEX.md"), "# Notes\n\n- north: The harbour is open again. (2 lines)\n- south: The mill stands still. (3 lines)\n- west: Nothing new in the west. (1 lines)\n");
+  EXPECT_EQ(
+      home.read("INDEX.md"),
+      "# Notes\n\n- north: The harbour is open again. (2 lines)\n- south: The mill stands still. (3 lines)\n- west: Nothing new in the west. (1 lines)\n");
   EXPECT_TRUE(has(done.out, "3 of 3 pod(s) finished"));
   EXPECT_TRUE(has(done.out, "INDEX.md has a line for each folder."));
   EXPECT_TRUE(home.processes().empty());

@@ -64,7 +64,8 @@ TEST_F(Profile, CheckSaysWhatIsWrongAndWhere) {
 }
 
 TEST_F(Profile, RunUsesItsSettingsItsScopeAndItsName) {
-  profile("careful.lua", "return { slug = 'careful', scope = require('insomnia.scope').workspace_read(), worker = { max_turns = 3 }, tools = { deny = { 'Bash' } } }");
+  profile("careful.lua",
+          "return { slug = 'careful', scope = require('insomnia.scope').workspace_read(), worker = { max_turns = 3 }, tools = { deny = { 'Bash' } } }");
   project("[profile]\ncareful = 'careful.lua'");
   answer_task(server, "LOOK", {tool_reply({{"w", "Write", arguments({{"file_path", home.file("new.txt")}, {"content", "x"}})}}), text_reply("I may not.")});
   auto run = home.run({"run", "LOOK around", "--profile", "careful", "--model", "anthropic/claude-sonnet-4-6"});
@@ -87,7 +88,8 @@ TEST_F(Profile, SpawnPodChoosesAmongThemAndPathsAreRefused) {
       object["profile"] = chosen;
       return json::dump(object);
     };
-    if (conversation.results.empty()) return tool_reply({{"s1", "SpawnPod", spawn("a", "./kid.lua")}, {"s2", "SpawnPod", spawn("b", "none")}, {"s3", "SpawnPod", spawn("kid", "project:kid")}});
+    if (conversation.results.empty())
+      return tool_reply({{"s1", "SpawnPod", spawn("a", "./kid.lua")}, {"s2", "SpawnPod", spawn("b", "none")}, {"s3", "SpawnPod", spawn("kid", "project:kid")}});
     return text_reply(conversation.was_told("kid work done") ? "Done." : "I wait.");
   });
   answer_task(server, "KID", {text_reply("kid work done")});
@@ -193,7 +195,11 @@ TEST_F(Profile, ARunOnATerminalAsksBeforeItUsesWhatAProjectWants) {
              "assert b'used without permissions' in run('ASK', [(b'now? [y/N] ', b'n\\n')])\n"
              "assert b'used without' not in run('AGAIN', [(b'now? [y/N] ', b'y\\n'), (b'as they are? [y/N] ', b'yes\\n')])\n"
              "assert b'used without' not in run('TELL', [])\n");
-  Program terminal({.program = "/usr/bin/env", .arguments = {"python3", home.file("terminal.py"), home.binary}, .environment = home.environment, .cwd = home.work(), .input = ""});
+  Program terminal({.program = "/usr/bin/env",
+                    .arguments = {"python3", home.file("terminal.py"), home.binary},
+                    .environment = home.environment,
+                    .cwd = home.work(),
+                    .input = ""});
   EXPECT_TRUE(ended_with(0, terminal));
 }
 
@@ -236,25 +242,32 @@ char const kTooMuch[] = "not enough memory";
 INSTANTIATE_TEST_SUITE_P(
     Corpus, HostileProfile,
     ::testing::Values(Hostile{"InfiniteLoop", "while true do end", kTooLong}, Hostile{"MemoryBomb", "local t = {}\nwhile true do t[#t + 1] = {} end", kTooMuch},
-                      Hostile{"StringBomb", "local s = 'x'\nwhile true do s = s .. s end", kTooMuch}, Hostile{"DeepRecursion", "local function f() return 1 + f() end\nreturn f()", kTooMuch},
+                      Hostile{"StringBomb", "local s = 'x'\nwhile true do s = s .. s end", kTooMuch},
+                      Hostile{"DeepRecursion", "local function f() return 1 + f() end\nreturn f()", kTooMuch},
                       Hostile{"StringRep", "return { slug = string.rep('x', 1 << 34) }", "resulting string too large"},
                       Hostile{"PatternBlowUp", "return { slug = string.find(string.rep('a', 40), string.rep('a-', 40) .. 'b') }", kTooLong},
                       Hostile{"GsubBlowUp", "local s = string.rep('a', 3000)\nreturn { slug = string.gsub(s, '.-.-.-.-b', '') }", kTooLong},
-                      Hostile{"ClimbingRequire", "return require('..outside')", "invalid local module name"}, Hostile{"AbsoluteRequire", "return require('/etc/passwd')", "invalid local module name"},
-                      Hostile{"LinkedModule", "return require('link')", "escapes profile directory"}, Hostile{"CyclicRequire", "return require('self')", "cyclic local require"},
+                      Hostile{"ClimbingRequire", "return require('..outside')", "invalid local module name"},
+                      Hostile{"AbsoluteRequire", "return require('/etc/passwd')", "invalid local module name"},
+                      Hostile{"LinkedModule", "return require('link')", "escapes profile directory"},
+                      Hostile{"CyclicRequire", "return require('self')", "cyclic local require"},
                       Hostile{"CaughtLoop", "while true do pcall(function() while true do end end) end", kTooLong},
                       Hostile{"Coroutines", "return coroutine.wrap(function() end)()", "attempt to index a nil value (global 'coroutine')"},
-                      Hostile{"Bytecode", "\x1bLua\x54", "attempt to load a binary chunk"}, Hostile{"LoadingCode", "return load('return {}')()", "attempt to call a nil value (global 'load')"},
+                      Hostile{"Bytecode", "\x1bLua\x54", "attempt to load a binary chunk"},
+                      Hostile{"LoadingCode", "return load('return {}')()", "attempt to call a nil value (global 'load')"},
                       Hostile{"ErrorThatLoops", "error(setmetatable({}, { __tostring = function() while true do end end }))", kTooLong},
-                      Hostile{"FinalizerThatLoops", "setmetatable({}, { __gc = function() while true do end end })\nlocal t = {}\nwhile true do t[#t + 1] = {} end", ""},
+                      Hostile{"FinalizerThatLoops",
+                              "setmetatable({}, { __gc = function() while true do end end })\nlocal t = {}\nwhile true do t[#t + 1] = {} end", ""},
                       Hostile{"MetatableOfStrings", "getmetatable('').__index = nil\nreturn { slug = ('x'):upper() }", "attempt to index a string value"},
                       Hostile{"IndexThatLoops", "return setmetatable({}, { __index = function() end }).a.b", "attempt to index a nil value"},
                       Hostile{"SelfContained", "local t = {}\nt.t = t\nreturn t", "is nested too deeply, or contains itself"},
                       Hostile{"ATableOfHoles", "return { worker = { stop_sequences = { [1] = 'a', [1 << 40] = 'b' } } }", "has list items and also other keys"},
-                      Hostile{"PrintForever", "while true do print('x') end", kTooLong}, Hostile{"OsExecute", "os.execute('id')", "attempt to index a nil value (global 'os')"},
+                      Hostile{"PrintForever", "while true do print('x') end", kTooLong},
+                      Hostile{"OsExecute", "os.execute('id')", "attempt to index a nil value (global 'os')"},
                       Hostile{"IoOpen", "return io.open('/etc/passwd')", "attempt to index a nil value (global 'io')"},
                       Hostile{"DebugLibrary", "return debug.getregistry()", "attempt to index a nil value (global 'debug')"},
-                      Hostile{"DumpedFunction", "return load(string.dump(function() end))()", "attempt to call a nil value (global 'load')"}, Hostile{"ManyModules", "for i = 1, 1000000 do pcall(require, 'm' .. i) end\nreturn {}", kTooLong}),
+                      Hostile{"DumpedFunction", "return load(string.dump(function() end))()", "attempt to call a nil value (global 'load')"},
+                      Hostile{"ManyModules", "for i = 1, 1000000 do pcall(require, 'm' .. i) end\nreturn {}", kTooLong}),
     [](auto const& info) { return std::string(info.param.name); });
 
 }  // namespace
