@@ -29,6 +29,14 @@ bool is_name(std::string_view part) {
   return !part.empty() && letter(part[0]) && std::all_of(part.begin(), part.end(), [&](char c) { return letter(c) || digit(c); });
 }
 
+/// What Lua's own reader of files leaves out, too: a byte order mark, and a first line for the shell. The lines keep their numbers.
+std::string as_source(std::string text) {
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kMark)) text.erase(0, kMark.size());
+  if (text.starts_with('#')) text.insert(0, "--");
+  return text;
+}
+
 Result<LuaChunk> find_module(std::string const& directory, std::string const& name) {
   std::string shown = text::one_line(name, 80);
   if (name.empty()) return fail(Code::InvalidArgument, "empty module name");
@@ -41,7 +49,7 @@ Result<LuaChunk> find_module(std::string const& directory, std::string const& na
     return fail(Code::PermissionDenied, "local module `" + shown + "` escapes profile directory: " + content.error().message);
   if (!content) return fail(Code::Unavailable, "failed to read local module `" + shown + "` (" + path + "): " + content.error().message);
   if (!*content) return fail(Code::NotFound, "local module `" + shown + "` not found: there is no " + path);
-  return LuaChunk{path, **std::move(content)};
+  return LuaChunk{path, as_source(**std::move(content))};
 }
 
 /// The conversation with one host.
@@ -69,7 +77,7 @@ class Evaluation {
 
  private:
   static bj::object chunk(LuaChunk const& chunk) { return {{"name", chunk.name}, {"source", chunk.source}}; }
-  Result<void> send(bj::object message) {
+  Result<void> send(bj::object const& message) {
     auto sent = channel_.send(json::dump(message));
     if (!sent) return ended();
     return sent;
@@ -230,7 +238,7 @@ StartHost host_process(std::string program) {
     auto child = std::make_shared<loop::Child>(TRY(loop::Child::start(launch)));
     return StartedHost{std::move(ours), [child]() -> std::string {
                          auto status = child->wait(1000);
-                         if (status && status->signalled && (status->value == SIGXCPU || status->value == SIGKILL))
+                         if (status && status->signalled && status->value == SIGXCPU)
                            return "it ran for more than one second of processor time, which is all that a profile has";
                          return "the process that evaluates it ended too early" + (status ? ": " + status->describe() : std::string());
                        }};
@@ -240,7 +248,7 @@ StartHost host_process(std::string program) {
 Result<EvaluatedProfile> evaluate_profile(LuaChunk main, std::string const& directory, StartHost const& start) {
   if (!text::is_utf8(main.source)) return fail(Code::InvalidArgument, main.name + ": it is not UTF-8 text");
   EvaluatedProfile result;
-  result.sources.push_back(std::move(main));
+  result.sources.push_back({std::move(main.name), as_source(std::move(main.source))});
   std::string const name = result.sources.front().name;
   auto last = Evaluation(TRY(start()), directory, result.sources).run();
   if (!last) return std::unexpected(Error{last.error().code, name + ": " + last.error().message});

@@ -131,6 +131,12 @@ TEST_F(LuaProfile, ModulesThatCannotBeHadSayWhy) {
   expect_error("pcall(require, 'broken')\nrequire('broken')", "broken.lua:1:");
 }
 
+TEST_F(LuaProfile, AMarkAndALineForTheShellAreLeftOut) {
+  write("p/m.lua", "\xEF\xBB\xBF#!/usr/bin/lua\r\nreturn { slug = 'm' }\r\n");
+  EXPECT_EQ(evaluate("\xEF\xBB\xBFreturn require('m')"), R"({"slug":"m"})");
+  expect_error("#!/usr/bin/lua\nreturn x.y", "coder.lua:2:");
+}
+
 TEST_F(LuaProfile, WhatItPrintsIsKeptForPeople) {
   EXPECT_EQ(evaluate("print('one', 2, nil)\nwarn('two', {} ~= nil)\nreturn {}"), "{}");
   EXPECT_EQ(notes_, "one\t2\tnil\nwarning: two\ttrue\n");
