@@ -51,12 +51,13 @@ struct Settings {
   std::string label;
   std::string suggested_name;  ///< of a profile
   std::vector<manifest::LeftOut> left_out;
+  manifest::Ceilings ceilings;
 };
 
 Result<Settings> load_profile(std::string const& option, Paths const& paths, std::string const& cwd) {
   profile::ProfileReading reading{.workspace = cwd, .start_host = profile::host_process(pod::RuntimeCommand::self().program), .trusts = profile::trust_of(paths)};
   auto selected = TRY(profile::read_selected_profile(option, profile::discover_profiles(profile::profile_places(paths, cwd), reading), reading));
-  return Settings{std::move(selected.profile.config), std::move(selected.label), std::move(selected.pod_name), std::move(selected.profile.left_out)};
+  return Settings{std::move(selected.profile.config), std::move(selected.label), std::move(selected.pod_name), std::move(selected.profile.left_out), std::move(selected.ceilings)};
 }
 
 /// Fails before anything is started when the model is unknown or its key is missing.
@@ -93,7 +94,7 @@ Result<void> set_scope(manifest::Config& config, RunOptions const& options, std:
 Result<Settings> wanted_config(RunOptions const& options, Paths const& paths, std::string const& cwd) {
   Settings layer;
   if (!options.manifest.empty())
-    layer = {TRY(read_manifest(options.manifest)), "manifest " + options.manifest, "", {}};
+    layer = {TRY(read_manifest(options.manifest)), "manifest " + options.manifest, "", {}, {}};
   else
     layer = TRY(load_profile(options.profile, paths, cwd));
   layer.config = manifest::merge(manifest::builtin_defaults(), layer.config);
@@ -141,7 +142,7 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
   TRY(paths.require_data_dir());
   TRY(paths.require_runtime_dir());
   std::string cwd = TRY(working_directory(options.cwd));
-  auto [config, label, suggested_name, left_out] = TRY(wanted_config(options, paths, cwd));
+  auto [config, label, suggested_name, left_out, ceilings] = TRY(wanted_config(options, paths, cwd));
 
   bool own_settings =
       !options.manifest.empty() || !options.profile.empty() || !options.scope.empty() || options.max_turns;
@@ -194,7 +195,10 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
   result.hand_over.workspace_root = cwd;
   result.hand_over.task = safe_line(result.task, kTaskForPeople);
   result.hand_over.profile = label;
-  if (!result.continuing) result.left_out = std::move(left_out);
+  if (!result.continuing) {
+    result.left_out = std::move(left_out);
+    result.hand_over.ceilings = std::move(ceilings);
+  }
   result.hand_over.wait_for_scope_ms = int64_t{1000} * options.wait_for_scope_s;
   result.hand_over.exit_when_settled = !options.keep && !options.detach;
   return result;

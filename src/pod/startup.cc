@@ -49,6 +49,7 @@ Result<HandOver> read_hand_over(PodOptions const& options, Environment const&, P
     auto selected = TRY(profile::read_selected_profile(options.profile, profile::discover_profiles(profile::profile_places(paths, cwd), reading), reading));
     config = manifest::merge(std::move(config), selected.profile.config);
     hand_over.profile = selected.label;
+    hand_over.ceilings = selected.ceilings;
     if (!selected.profile.left_out.empty())
       log::warn(selected.label + ": nobody has trusted this project, so its profile is used without " + manifest::keys_of(selected.profile.left_out));
   }

@@ -175,20 +175,31 @@ ProfilePlaces profile_places(Paths const& paths, std::string const& cwd) {
 ProfileSet discover_profiles(ProfilePlaces const& places, ProfileReading reading) {
   ProfileSet set;
   Declared chosen{{Selector::Kind::Named, Source::Builtin, "default", ""}, ""};
+  std::optional<Declared> users;
   find_builtin(places, set.entries);
   for (auto const& [file, source] : {std::pair(places.user_file, Source::User), std::pair(places.project_file, Source::Project)}) {
     auto found = find_registered(file, source, set.entries);
     if (!found) set.diagnostic += (set.diagnostic.empty() ? "" : "; ") + found.error().message;
     else if (*found) chosen = **found;
+    if (found && *found && source == Source::User) users = *found;
   }
   find_agents(places.agents_directory, set.entries);
-  auto is_chosen = [&](ProfileEntry const& entry) { return entry.source == chosen.selector.source && entry.name == chosen.selector.name; };
   // What another program's people wrote is never what a Pod is by default.
-  bool may_be = chosen.selector.source != Source::Claude;
-  if (may_be && std::count_if(set.entries.begin(), set.entries.end(), is_chosen) == 1)
-    std::find_if(set.entries.begin(), set.entries.end(), is_chosen)->is_default = true;
-  else if (!chosen.file.empty())
-    set.default_problem = chosen.file + " names `" + text::one_line(chosen.selector.label(), 100) + "` as the default, which is not there";
+  auto find = [&](Declared const& declared) {
+    auto is_it = [&](ProfileEntry const& entry) { return entry.source == declared.selector.source && entry.name == declared.selector.name; };
+    bool one = declared.selector.source != Source::Claude && std::count_if(set.entries.begin(), set.entries.end(), is_it) == 1;
+    return one ? std::find_if(set.entries.begin(), set.entries.end(), is_it) : set.entries.end();
+  };
+  auto problem = [](Declared const& declared) {
+    return declared.file + " names `" + text::one_line(declared.selector.label(), 100) + "` as the default, which " +
+           (declared.selector.source == Source::Claude ? "an agent of another program can't be" : "is not there");
+  };
+  if (auto entry = find(chosen); entry != set.entries.end()) entry->is_default = true;
+  else if (!chosen.file.empty()) set.default_problem = problem(chosen);
+  if (users) {
+    if (auto entry = find(*users); entry != set.entries.end()) set.users_default = *entry;
+    else set.users_default_problem = problem(*users);
+  }
   set.load = [reading = std::move(reading), places](ProfileEntry const& entry) -> Result<ResolvedProfile> {
     if (entry.path.empty()) return read_builtin(entry, reading);
     if (entry.source == Source::Project) return read_file(entry.path, TRY(io::real_path(project_of(places.project_file))), places.project_file, reading);
@@ -220,14 +231,24 @@ Result<SelectedProfile> read_selected_profile(std::string_view text, ProfileSet 
     std::string name =
         extension_of(path) == ".lua" && path.ends_with("/profile.lua") ? std::string(io::base_name(io::parent_path(path))) : std::string(io::base_name(path));
     ProfileEntry entry{Source::User, name.substr(0, name.size() - extension_of(name).size()), "", false, path};
-    return SelectedProfile{path, suggested_pod_name(entry, profile.slug), std::move(profile)};
+    return SelectedProfile{path, suggested_pod_name(entry, profile.slug), std::move(profile), {}};
   }
   auto entry = profiles.select(selector);
   if (!entry) return std::unexpected(Error{entry.error().code, entry.error().message + "; profiles at hand: " + profiles.qualified_names()});
   auto profile = profiles.load(*entry);
   if (!profile) return std::unexpected(std::move(profile).error().with_context("profile `" + entry->qualified_name() + "`"));
-  std::string name = suggested_pod_name(*entry, profile->slug);
-  return SelectedProfile{entry->qualified_name(), std::move(name), *std::move(profile)};
+  SelectedProfile selected{entry->qualified_name(), suggested_pod_name(*entry, profile->slug), *std::move(profile), {}};
+  bool of_project = entry->source == Source::Project || entry->source == Source::Claude;
+  if (of_project && !profiles.users_default_problem.empty()) return fail(Code::InvalidArgument, profiles.users_default_problem + ", and what it forbids would hold here, too");
+  if (of_project && profiles.users_default) {
+    auto users = profiles.load(*profiles.users_default);
+    if (!users) return std::unexpected(std::move(users).error().with_context("profile `" + profiles.users_default->qualified_name() + "`, whose limits hold here, too"));
+    selected.ceilings = manifest::ceilings_below({}, users->config);
+    selected.ceilings.depth = 0;
+    bool only_reads = !users->config.scope.allow.empty() && users->config.scope.allow.front().permission == scope::Permission::Read;
+    for (auto& rule : selected.profile.config.scope.allow) rule.permission = only_reads ? scope::Permission::Read : rule.permission;
+  }
+  return selected;
 }
 
 Result<ResolvedProfile> read_profile_file(std::string const& path, ProfileReading const& reading) { return read_file(path, "", "", reading); }

@@ -54,6 +54,7 @@ struct SelectedProfile {
   std::string label;     ///< "project:reviewer", or the path
   std::string pod_name;  ///< what its Pod is called when nobody says otherwise
   ResolvedProfile profile;
+  manifest::Ceilings ceilings;  ///< of a project's profile: what the user's own default forbids
 };
 /// `selector`: as written; "": the default. Where `profiles` were found for this `reading`. The error lists the profiles at hand when there is none like it.
 Result<SelectedProfile> read_selected_profile(std::string_view selector, ProfileSet const& profiles, ProfileReading const& reading);

@@ -227,6 +227,28 @@ TEST_F(Discovery, WhatAProjectMayNotSayIsLeftOutAndTold) {
   EXPECT_TRUE(named->profile.left_out.empty());
 }
 
+TEST_F(Discovery, WhatTheUsersOwnDefaultForbidsHoldsForAProjectsProfile) {
+  write("config/profiles.toml", "default = 'careful'\n[profile]\ncareful = 'careful.toml'\nfree = 'free.toml'");
+  write("config/careful.toml", "scope = 'workspace_read'\n[permissions]\ndefault_action = 'allow'\nrule = [{ tool = 'Bash', pattern = 'git push*', action = 'deny' }]\n[sandbox]\nnetwork = 'none'\n[tools]\ndeny = ['Bash']");
+  write("config/free.toml", "");
+  write("w/.insomnia/profiles.toml", "default = 'ours'\n[profile]\nours = 'ours.toml'");
+  write("w/.insomnia/ours.toml", "scope = 'workspace_write'");
+  auto selected = read_selected_profile("", discover(), reading());
+  ASSERT_TRUE(selected) << selected.error().message;
+  EXPECT_EQ(selected->label, "project:ours");
+  EXPECT_EQ(selected->ceilings.depth, 0u);
+  ASSERT_EQ(selected->ceilings.permissions.size(), 1u);
+  EXPECT_EQ(selected->ceilings.permissions[0].rule.size(), 1u);
+  EXPECT_EQ(selected->ceilings.sandbox->network, "none");
+  EXPECT_EQ(selected->ceilings.tools->deny, std::vector<std::string>{"Bash"});
+  EXPECT_EQ(selected->profile.config.scope.allow[0].permission, Permission::Read);
+  EXPECT_EQ(read_selected_profile("user:free", discover(), reading())->ceilings, manifest::Ceilings{}) << "what the user chooses is the user's";
+  write("config/profiles.toml", "default = 'gone'");
+  EXPECT_NE(error_of("").find(path("config/profiles.toml") + " names `user:gone` as the default, which is not there, and what it forbids would hold here, too"), std::string::npos) << error_of("");
+  write("config/profiles.toml", "");
+  EXPECT_EQ(read_selected_profile("", discover(), reading())->ceilings, manifest::Ceilings{});
+}
+
 TEST_F(Discovery, AgentsOfAnotherProgramAreChosenByTheirSourceAlone) {
   write("w/.claude/agents/reviewer.md", "---\nname: code-reviewer\ntools: Read, WebSearch\nmodel: sonnet\n---\nYou review.");
   write("w/.claude/agents/README.txt", "x");

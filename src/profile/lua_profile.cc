@@ -65,7 +65,11 @@ class Evaluation {
   Result<bj::object> run() {
     TRY(send({{"run", chunk(sources_.front())}}));
     for (;;) {
-      auto line = TRY(channel_.next());
+      auto next = channel_.next();
+      // It died before it had read an answer.
+      if (!next && next.error().os_errno == ECONNRESET) return ended();
+      if (!next && next.error().os_errno == EAGAIN) return fail(Code::Timeout, "the process that evaluates it gives no sign of life");
+      auto line = TRY(std::move(next));
       if (!line) return ended();
       bj::object message = TRY(json::parse_object(*line));
       auto const* module = message.if_contains("module");

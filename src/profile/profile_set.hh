@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,10 @@ struct ProfileSet {
   /// What was wrong with the search, for people and models; empty when nothing was. Then nothing is sure about the default and about names without a
   /// source: `select` refuses them with this text.
   std::string diagnostic;
+  /// The user's own default, also where a project has another one: what it forbids holds for a project's profile, too.
+  std::optional<ProfileEntry> users_default;
+  /// The user names one that is not there: then nobody knows what it forbids.
+  std::string users_default_problem;
   /// Why there is no default, when somebody wanted one.
   std::string default_problem;
   /// Reads one entry.
