@@ -123,6 +123,8 @@ template <>
 inline constexpr auto kFields<Permissions> = std::tuple{
     field("default_action", &Permissions::default_action),
     field("rule", &Permissions::rule),
+    at_least("ask_timeout_secs", &Permissions::ask_timeout_secs, 1),
+    field("ask_unattended_secs", &Permissions::ask_unattended_secs),
 };
 
 template <>

@@ -78,6 +78,8 @@ struct PermissionRule {
 struct Permissions {
   std::optional<PermissionAction> default_action;
   std::vector<PermissionRule> rule;
+  std::optional<uint64_t> ask_timeout_secs = std::nullopt;     ///< without an answer for so long: no
+  std::optional<uint64_t> ask_unattended_secs = std::nullopt;  ///< without anybody who could answer for so long: no
   friend bool operator==(Permissions const&, Permissions const&) = default;
 };
 

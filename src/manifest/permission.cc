@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <limits>
 
 #include "base/io.hh"
 #include "base/json.hh"
@@ -43,18 +44,9 @@ bj::value sorted(bj::value const& value) {
 
 int strictness(PermissionAction action) { return action == PermissionAction::Allow ? 0 : action == PermissionAction::Ask ? 1 : 2; }
 
-std::string refusal(PermissionAction action, std::string_view tool, std::string const& by) {
-  std::string name = "`" + std::string(tool) + "`";
-  if (action == PermissionAction::Deny) {
-    return "permission denied: tool " + name + " arguments matched the manifest permission policy (" + by +
-           "). Do it another way that the policy allows, or report that you could not.";
-  }
-  if (action == PermissionAction::Ask) {
-    return "permission ask unsupported: tool " + name + " requires approval (" + by +
-           "), but nobody can be asked here; denied fail-closed. Do it another way, or report that you could "
-           "not.";
-  }
-  return "";
+std::string refusal(std::string_view tool, std::string const& by) {
+  return "permission denied: tool `" + std::string(tool) + "` arguments matched the manifest permission policy (" + by +
+         "). Do it another way that the policy allows, or report that you could not.";
 }
 
 }  // namespace
@@ -138,6 +130,7 @@ struct Subject {
   std::vector<std::string> allowed_by;  ///< an `allow` describes one of these for sure
   std::vector<std::string> refused_by;  ///< a `deny` or `ask` may describe one of these
   std::string shown;                    ///< in the refusal; "": the call as a whole
+  std::string exact;                    ///< what tells it from other calls, for an answer that is remembered
   bool by_rules_alone = false;          ///< no default: something else says what is done here
 };
 
@@ -166,15 +159,17 @@ std::optional<std::vector<Subject>> subjects_of_command(std::string_view command
   auto commands = simple_commands(command);
   if (!commands) return std::nullopt;
   std::vector<Subject> subjects;
+  // What the shell puts in is said by the rest of the text.
+  auto exact = [&](std::string const& text) { return text.find(kUnknown) == std::string::npos ? text : std::string(command); };
   for (auto const& simple : *commands) {
     std::string text = joined(simple.words);
-    subjects.push_back({{text}, {text, without_directory(simple.words)}, for_people(text)});
+    subjects.push_back({{text}, {text, without_directory(simple.words)}, for_people(text), exact(text)});
     for (auto const& wrapper : simple.wrappers) {
       std::string around = joined(wrapper);
-      subjects.push_back({{around}, {around, without_directory(wrapper)}, for_people(around), true});
+      subjects.push_back({{around}, {around, without_directory(wrapper)}, for_people(around), exact(around), true});
     }
   }
-  subjects.push_back({{std::string(command)}, {std::string(command)}, "", true});
+  subjects.push_back({{std::string(command)}, {std::string(command)}, "", std::string(command), true});
   return subjects;
 }
 
@@ -212,7 +207,7 @@ std::optional<std::vector<Subject>> subjects_of(std::string_view tool, std::stri
   if (object != nullptr && (is("Read") || is("Write") || is("Edit"))) {
     if (std::string path = string_in(*object, "file_path"); !path.empty()) {
       auto ways = ways_to_write(path, cwd);
-      Subject subject{ways, ways, ""};
+      Subject subject{ways, ways, "", ways.front()};
       subject.refused_by.push_back(path);
       return std::vector{subject};
     }
@@ -220,17 +215,18 @@ std::optional<std::vector<Subject>> subjects_of(std::string_view tool, std::stri
   if (object != nullptr && (is("Glob") || is("Grep"))) {
     std::string path = string_in(*object, "path");
     auto ways = ways_to_write(path.empty() ? cwd : path, cwd);
-    Subject subject{ways, ways, ""};
+    Subject subject{ways, ways, "", ways.front()};
     // A pattern of Glob can lead elsewhere.
     std::string pattern = is("Glob") ? string_in(*object, "pattern") : "";
     if (pattern.starts_with('/') || pattern.find("..") != std::string::npos) {
       subject.allowed_by.clear();
       for (auto const& way : ways_to_write(pattern, path.empty() ? cwd : path)) subject.refused_by.push_back(way);
+      subject.exact += " " + pattern;
     }
     return std::vector{subject};
   }
   std::string target = permission_target(arguments_json);
-  return std::vector{Subject{{target}, {target}, ""}};
+  return std::vector{Subject{{target}, {target}, "", arguments ? json::dump(sorted(*arguments)) : target}};
 }
 
 std::string name_of_rule(size_t index, PermissionRule const& rule) {
@@ -240,48 +236,107 @@ std::string name_of_rule(size_t index, PermissionRule const& rule) {
 struct Verdict {
   PermissionAction action = PermissionAction::Allow;
   std::string by;
+  std::string pattern;  ///< of the rule; "" without one, and where the rule speaks of every call
 };
+
+Verdict verdict_of(size_t index, PermissionRule const& rule) {
+  bool any = rule.pattern.find_first_not_of('*') == std::string::npos;
+  return {rule.action, name_of_rule(index, rule), any ? "" : rule.pattern};
+}
 
 Verdict judge(Permissions const& permissions, std::string_view tool, Subject const& subject) {
   for (size_t i = 0; i < permissions.rule.size(); ++i) {
     auto const& rule = permissions.rule[i];
-    if (same_name(rule.tool, tool) && describes(rule, subject)) return {rule.action, name_of_rule(i, rule)};
+    if (same_name(rule.tool, tool) && describes(rule, subject)) return verdict_of(i, rule);
   }
   if (subject.by_rules_alone) return {};
-  return {permissions.default_action.value_or(PermissionAction::Deny), "default_action"};
+  return {permissions.default_action.value_or(PermissionAction::Deny), "default_action", ""};
 }
 
 /// A text that is not understood: what is said of every text counts; else somebody has to look, where any rule could refuse it.
 Verdict judge_unknown(Permissions const& permissions, std::string_view tool, std::string_view arguments_json) {
-  Verdict worst{PermissionAction::Allow, ""};
+  Verdict worst;
   std::string target = permission_target(arguments_json);
   for (size_t i = 0; i < permissions.rule.size(); ++i) {
     auto const& rule = permissions.rule[i];
     if (!same_name(rule.tool, tool)) continue;
-    if (rule.pattern == "*") return strictness(rule.action) > strictness(worst.action) ? Verdict{rule.action, name_of_rule(i, rule)} : worst;
-    if (rule.action == PermissionAction::Deny && wildcard_match(rule.pattern, target)) return {rule.action, name_of_rule(i, rule)};
-    if (rule.action != PermissionAction::Allow) worst = {PermissionAction::Ask, "the command is written in a way that can't be taken apart"};
+    if (rule.pattern == "*") return strictness(rule.action) > strictness(worst.action) ? verdict_of(i, rule) : worst;
+    if (rule.action == PermissionAction::Deny && wildcard_match(rule.pattern, target)) return verdict_of(i, rule);
+    if (rule.action != PermissionAction::Allow) worst = {PermissionAction::Ask, "the command is written in a way that can't be taken apart", ""};
   }
   auto fallback = permissions.default_action.value_or(PermissionAction::Deny);
-  return strictness(fallback) > strictness(worst.action) ? Verdict{fallback, "default_action"} : worst;
+  return strictness(fallback) > strictness(worst.action) ? Verdict{fallback, "default_action", ""} : worst;
+}
+
+std::string lower(std::string_view name) {
+  std::string result(name);
+  for (char& c : result) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return result;
+}
+
+PermissionQuestion question(std::string_view tool, Verdict const& verdict, std::string const& exact) {
+  if (!verdict.pattern.empty()) {
+    return {"rule:" + lower(tool) + ":" + verdict.pattern, verdict.by, "all calls of `" + std::string(tool) + "` like `" + text::one_line(verdict.pattern, 80) + "`"};
+  }
+  return {"call:" + lower(tool) + ":" + exact, verdict.by, "`" + std::string(tool) + "` with exactly `" + text::one_line(exact, 160) + "`"};
+}
+
+void add_question(std::vector<PermissionQuestion>& questions, PermissionQuestion question) {
+  bool known = std::any_of(questions.begin(), questions.end(), [&](auto const& other) { return other.key == question.key; });
+  if (!known) questions.push_back(std::move(question));
 }
 
 }  // namespace
 
 PermissionDecision decide(Permissions const& permissions, std::string_view tool, std::string_view arguments_json, std::string_view cwd) {
-  auto subjects = subjects_of(tool, arguments_json, cwd);
-  Verdict worst;
-  if (!subjects) {
-    worst = judge_unknown(permissions, tool, arguments_json);
-  } else {
+  PermissionDecision decision;
+  auto take = [&](Verdict verdict, std::string const& exact) {
+    if (verdict.action == PermissionAction::Ask) add_question(decision.questions, question(tool, verdict, exact));
+    if (strictness(verdict.action) <= strictness(decision.action)) return;
+    decision.action = verdict.action;
+    if (verdict.action == PermissionAction::Deny) decision.refusal = refusal(tool, verdict.by);
+  };
+  if (auto subjects = subjects_of(tool, arguments_json, cwd)) {
     for (auto const& subject : *subjects) {
       Verdict verdict = judge(permissions, tool, subject);
-      if (strictness(verdict.action) <= strictness(worst.action)) continue;
       if (!subject.shown.empty()) verdict.by += ", for `" + subject.shown + "`";
-      worst = std::move(verdict);
+      take(std::move(verdict), subject.exact);
     }
+  } else {
+    take(judge_unknown(permissions, tool, arguments_json), permission_target(arguments_json));
   }
-  return {worst.action, refusal(worst.action, tool, worst.by)};
+  if (decision.action == PermissionAction::Deny) decision.questions.clear();
+  return decision;
+}
+
+PermissionDecision decide(std::vector<Permissions> const& policies, std::string_view tool, std::string_view arguments_json, std::string_view cwd) {
+  PermissionDecision together;
+  for (auto const& policy : policies) {
+    auto decision = decide(policy, tool, arguments_json, cwd);
+    if (decision.action == PermissionAction::Deny) return decision;
+    if (decision.action == PermissionAction::Ask) together.action = decision.action;
+    for (auto& question : decision.questions) add_question(together.questions, std::move(question));
+  }
+  return together;
+}
+
+AskLimits ask_limits(std::vector<Permissions> const& policies) {
+  constexpr uint64_t kMaxAskSecs = 365 * 86'400;
+  auto shortest = [&](std::optional<uint64_t> Permissions::* member, uint64_t fallback) {
+    std::optional<uint64_t> result;
+    for (auto const& policy : policies) {
+      if (policy.*member) result = std::min(result.value_or(kMaxAskSecs), *(policy.*member));
+    }
+    return result.value_or(fallback);
+  };
+  return {shortest(&Permissions::ask_timeout_secs, AskLimits().timeout_secs), shortest(&Permissions::ask_unattended_secs, AskLimits().unattended_secs)};
+}
+
+std::string not_given(std::string_view tool, std::vector<PermissionQuestion> const& questions, std::string_view why) {
+  std::string reasons;
+  for (auto const& question : questions) reasons += (reasons.empty() ? "" : "; ") + question.reason;
+  return "permission not given: tool `" + std::string(tool) + "` requires approval (" + text::one_line(reasons, 600) + "), and " + std::string(why) +
+         ". Do it another way, or report that you could not.";
 }
 
 }  // namespace insomnia::manifest

@@ -2,17 +2,25 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "manifest/manifest.hh"
 
 namespace insomnia::manifest {
 
+/// Why somebody has to be asked before a call runs.
+struct PermissionQuestion {
+  std::string key;     ///< equal for the questions that one remembered answer holds for
+  std::string reason;  ///< which rule asks, and for which part of the call
+  std::string covers;  ///< what a remembered answer holds for, in words
+  friend bool operator==(PermissionQuestion const&, PermissionQuestion const&) = default;
+};
+
 /// What the permission policy says to one tool call.
 struct PermissionDecision {
   PermissionAction action = PermissionAction::Allow;
-  /// Text of the error result that answers the call instead of running it; empty exactly when the call is
-  /// allowed. `Ask` is refused like `Deny`, with its own text, as long as nobody can be asked.
-  std::string refusal;
+  std::string refusal;                        ///< Deny: the text of the error result that answers the call instead of running it; else empty
+  std::vector<PermissionQuestion> questions;  ///< Ask: all that needs a word, each key once; else empty
   bool allowed() const { return action == PermissionAction::Allow; }
   friend bool operator==(PermissionDecision const&, PermissionDecision const&) = default;
 };
@@ -28,6 +36,19 @@ struct PermissionDecision {
 ///   Glob, Grep        their `path` in the same way (default: `cwd`)
 ///   others            the first string among command, file_path, path, pattern, query, url; else the arguments as compact JSON with sorted keys
 PermissionDecision decide(Permissions const& permissions, std::string_view tool, std::string_view arguments_json, std::string_view cwd = "/");
+/// What several policies say together: one that denies, denies; else all that ask are asked in one go.
+PermissionDecision decide(std::vector<Permissions> const& policies, std::string_view tool, std::string_view arguments_json, std::string_view cwd = "/");
+
+/// How long a question may stay open, up to a year. Of several policies the shortest times count.
+struct AskLimits {
+  uint64_t timeout_secs = 300;    ///< without an answer
+  uint64_t unattended_secs = 10;  ///< without anybody who could answer
+  friend bool operator==(AskLimits const&, AskLimits const&) = default;
+};
+AskLimits ask_limits(std::vector<Permissions> const& policies);
+
+/// The text for the model of a question that got no yes. `why`: "a person said no", …
+std::string not_given(std::string_view tool, std::vector<PermissionQuestion> const& questions, std::string_view why);
 
 /// What the patterns of other tools are compared with.
 std::string permission_target(std::string_view arguments_json);

@@ -38,8 +38,9 @@ TEST(Permission, RefusalsAreTextsForTheModel) {
   EXPECT_NE(denied.refusal.find("rule 1, pattern `rm *`"), std::string::npos);
   auto ask = decide(policy(PermissionAction::Ask, {}), "Write", R"({"file_path":"/x"})");
   EXPECT_FALSE(ask.allowed());
-  EXPECT_TRUE(ask.refusal.starts_with("permission ask unsupported: tool `Write` requires approval"));
-  EXPECT_NE(ask.refusal.find("denied fail-closed"), std::string::npos);
+  EXPECT_EQ(ask.refusal, "") << "it is asked, and refused only without a yes";
+  EXPECT_EQ(not_given("Write", ask.questions, "nobody answered within 300 s"),
+            "permission not given: tool `Write` requires approval (default_action), and nobody answered within 300 s. Do it another way, or report that you could not.");
   EXPECT_EQ(decide(policy(PermissionAction::Allow, {}), "Write", "{}").refusal, "");
 }
 
@@ -135,6 +136,62 @@ TEST(PermissionOfCommands, WhatIsNotUnderstoodIsAskedWhereARuleCouldRefuse) {
   EXPECT_EQ(decided(policy(Allow, {{"Bash", "*rm*", Deny}}), odd), Deny) << "the text as it is written";
   EXPECT_EQ(decided(policy(Allow, {{"Read", "*", Deny}}), odd), Allow) << "rules of other tools";
   EXPECT_EQ(decided(policy(Allow, {{"Bash", "git push*", Deny}}), "$cmd x"), Ask);
+}
+
+std::vector<std::string> keys(PermissionDecision const& decision) {
+  std::vector<std::string> result;
+  for (auto const& question : decision.questions) result.push_back(question.key);
+  return result;
+}
+using Keys = std::vector<std::string>;
+
+TEST(PermissionQuestions, AllThatAskIsAskedInOneGo) {
+  auto permissions = policy(Ask, {{"Bash", "git push*", Ask}, {"Bash", "ls*", Allow}, {"bash", "*", Ask}});
+  auto asked = decide(permissions, "Bash", bash("ls && git push a && git push b && make x"), "/w");
+  EXPECT_EQ(asked.action, Ask);
+  EXPECT_EQ(keys(asked), (Keys{"rule:bash:git push*", "call:bash:make x"}));
+  EXPECT_EQ(asked.questions[0].reason, "rule 1, pattern `git push*`, for `git push a`");
+  EXPECT_EQ(asked.questions[0].covers, "all calls of `Bash` like `git push*`");
+  EXPECT_EQ(asked.questions[1].covers, "`Bash` with exactly `make x`");
+  EXPECT_EQ(keys(decide(permissions, "Bash", bash("cd a; make x"), "/w")), (Keys{"call:bash:cd a", "call:bash:make x", "call:bash:cd a; make x"}))
+      << "a rule for every command speaks of the text too";
+}
+
+TEST(PermissionQuestions, WhatTheShellPutsInIsSaidByTheWholeText) {
+  auto permissions = policy(Ask, {});
+  EXPECT_EQ(keys(decide(permissions, "Bash", bash("x=1; rm $x"), "/w")), Keys{"call:bash:x=1; rm $x"});
+  EXPECT_EQ(keys(decide(permissions, "Bash", bash("make  'a' ; ls"), "/w")), (Keys{"call:bash:make a", "call:bash:ls"}));
+  EXPECT_EQ(keys(decide(policy(Allow, {{"Bash", "rm *", Deny}}), "Bash", bash("f() { rm x; }; f"), "/w")), Keys{"call:bash:f() { rm x; }; f"});
+}
+
+TEST(PermissionQuestions, OtherToolsAreToldApartByPathOrByAllTheirArguments) {
+  auto permissions = policy(Ask, {{"Write", "doc/*", Ask}});
+  auto of = [&](std::string_view tool, std::string_view arguments) { return keys(decide(permissions, tool, arguments, "/w")); };
+  EXPECT_EQ(of("Write", R"({"file_path":"./a/../b","content":"x"})"), Keys{"call:write:/w/b"});
+  EXPECT_EQ(of("Write", R"({"file_path":"/w/doc/b"})"), Keys{"rule:write:doc/*"});
+  EXPECT_EQ(of("Glob", R"({"pattern":"/etc/*"})"), Keys{"call:glob:/w /etc/*"});
+  EXPECT_EQ(of("Grep", R"({"pattern":"a","path":"src"})"), Keys{"call:grep:/w/src"});
+  EXPECT_EQ(of("WebFetch", R"({"url":"u","a":1})"), Keys{R"(call:webfetch:{"a":1,"url":"u"})"});
+}
+
+TEST(PermissionQuestions, OfSeveralPoliciesTheStrictestCountsAndAllQuestionsAreOne) {
+  Permissions asks = policy(Allow, {{"Bash", "git push*", Ask}}), more = policy(Ask, {{"Bash", "git push*", Ask}}), denies = policy(Allow, {{"Bash", "git *", Deny}});
+  EXPECT_TRUE(decide(std::vector<Permissions>{}, "Bash", bash("git push"), "/w").allowed());
+  EXPECT_EQ(keys(decide(std::vector{asks, more}, "Bash", bash("git push; ls"), "/w")), (Keys{"rule:bash:git push*", "call:bash:ls"}));
+  auto denied = decide(std::vector{asks, denies, more}, "Bash", bash("git push"), "/w");
+  EXPECT_EQ(denied.action, Deny);
+  EXPECT_TRUE(denied.questions.empty());
+  EXPECT_TRUE(denied.refusal.starts_with("permission denied: "));
+}
+
+TEST(PermissionQuestions, TheShortestTimesCount) {
+  EXPECT_EQ(ask_limits({}), (AskLimits{300, 10}));
+  Permissions quick = policy(Ask, {}), slow = policy(Ask, {});
+  quick.ask_timeout_secs = 5;
+  slow.ask_timeout_secs = UINT64_MAX;
+  slow.ask_unattended_secs = 0;
+  EXPECT_EQ(ask_limits({policy(Ask, {}), quick, slow}), (AskLimits{5, 0}));
+  EXPECT_EQ(ask_limits({slow}).timeout_secs, 365u * 86'400);
 }
 
 TEST(PermissionOfPaths, PathsAreComparedAsTheyAre) {

@@ -66,9 +66,11 @@ Brain::Brain(BrainParts parts)
                               waits_.look_again();
                               settled_may_have_changed();
                             },
-                        .works_for_parent = [this] { return engine_.delegated(); }}),
+                        .works_for_parent = [this] { return engine_.delegated(); },
+                        .ended = [this](std::string const& pod_id) { asks_.child_ended(pod_id); }}),
       child_tools_(core_, children_, poke_sender_),
       waits_(core_, children_),
+      asks_(core_.loop, {core_.name(), core_.state.pod_id}, std::move(parts.remembered), permission_host()),
       engine_timer_(core_.loop, [this] { feed(agent::TimerFired{}); }) {
   plan_ = std::move(parts.restore);
   if (!parts.log_lines.empty()) log_.adopt(std::move(parts.log_lines));
@@ -89,7 +91,8 @@ cell::HandsConfig Brain::with_notices(cell::HandsConfig config) {
 Result<void> Brain::start() {
   server_ = TRY(SocketServer::bind(core_.loop, core_.socket_path(),
                                    {.snapshot = [this] { return snapshot(); },
-                                    .on_method = [this](ClientId client, wire::Method const& method) { on_method(client, method); }}));
+                                    .on_method = [this](ClientId client, wire::Method const& method) { on_method(client, method); },
+                                    .on_attendance = [this] { asks_.attendance_changed(); }}));
   TRY(bind_poke_socket());
   if (mail_hold_) {
     log_.prepare();
@@ -217,6 +220,7 @@ wire::SnapshotEvent Brain::snapshot() {
   auto in_flight = engine_.in_flight();
   if (in_flight != wire::InFlight{}) event.in_flight = std::move(in_flight);
   event.children = children_.infos();
+  event.permission_requests = asks_.open();
   event.settled = settled();
   if (!event.settled) said_settled_ = false;  // whoever got this snapshot is told when it changes
   return event;
@@ -378,6 +382,7 @@ void Brain::on_method(ClientId client, wire::Method const& method) {
   } else if (std::holds_alternative<wire::PauseMethod>(method.body)) {
     feed(agent::Pause{});
     waits_.end_all("the run was paused");
+    asks_.cancel_all();
   } else if (auto const* shutdown = std::get_if<wire::ShutdownMethod>(&method.body)) {
     shut_down(shutdown->tree, shutdown->interrupted);
   } else if (auto const* completions = std::get_if<wire::ListCompletionsMethod>(&method.body)) {
@@ -398,6 +403,10 @@ void Brain::on_method(ClientId client, wire::Method const& method) {
       if (output.is_error) server_->reply(requester.client, wire::ErrorEvent{"invalid_request", output.summary}, requester.id);
       else server_->reply(requester.client, wire::PodRestoredEvent{restored_action(output), name, core_.paths.pod_socket(name), std::nullopt}, requester.id);
     });
+  } else if (auto const* answer = std::get_if<wire::AnswerPermissionMethod>(&method.body)) {
+    if (auto taken = asks_.answer(answer->answer); !taken) reply_error(taken.error().code == Code::Conflict ? "conflict" : "not_found", taken.error().message);
+  } else if (auto const* client_options = std::get_if<wire::ClientOptionsMethod>(&method.body)) {
+    server_->set_answers(client, client_options->answers_permissions);
   } else if (std::holds_alternative<wire::PokeMethod>(method.body)) {
     scan_mail([] {});
   } else {
@@ -477,6 +486,7 @@ void Brain::shut_down(bool tree, bool interrupted) {
     say_shut_down();
     feed(agent::Pause{});
     waits_.end_all("the run was interrupted");
+    asks_.cancel_all();
   } else if (engine_.busy()) feed(agent::Cancel{});  // goes on in run_ended
   else core_.loop.post([this, alive = alive_] {
     if (*alive) finish_shut_down();

@@ -17,6 +17,7 @@
 #include "pod/children.hh"
 #include "pod/core.hh"
 #include "pod/mailbox.hh"
+#include "pod/permission_asks.hh"
 #include "pod/restore.hh"
 #include "pod/pod_wait.hh"
 #include "pod/poke_socket.hh"
@@ -49,6 +50,7 @@ struct BrainParts {
   session::Location location;
   std::map<std::string, uint64_t> inbox;  ///< last mail taken in, by sender
   tools::TaskStore tasks;
+  RememberedAnswers remembered;  ///< what people have answered for the whole session
   cell::HandsConfig hands;
   cell::Isolation isolation = cell::Isolation::None;
   std::vector<cell::PrivateDirectory> privates;  ///< of the Pod's own, in its cell
@@ -112,10 +114,11 @@ class Brain final : public llm::CallHandler {
 
   // Tools.
   void run_tool(uint64_t id, wire::ToolCall const& call);
+  void start_tool(uint64_t id, wire::ToolCall const& call, tools::Place place);
   void cancel_tool(uint64_t id);
   void explain_refusals(tools::Output& output) const;
   void run_brain_tool(uint64_t id, wire::ToolCall const& call);
-  std::string permission_refusal(wire::ToolCall const& call) const;
+  PermissionAsks::Host permission_host();
   std::string scope_refusal(wire::ToolCall const& call) const;
   bool means_the_machine(std::string const& path) const;
   void refuse_naming_holder(uint64_t id, wire::ToolCall const& call, std::string refusal);
@@ -138,6 +141,7 @@ class Brain final : public llm::CallHandler {
   void write_end(wire::PodEvent event, std::string const& instance_id);
   void take_news(pid_t sender, wire::PodEvent const& event);
   void tell_parent(wire::PodEvent event);
+  void take_answer(pid_t sender, wire::PermissionAnswered const& answered);
   void notice(wire::SystemItem item, std::optional<wire::MailRef> mail, std::string trigger, bool delegated);
   void report_to_parent(Mail mail);
   void post_report();
@@ -188,6 +192,7 @@ class Brain final : public llm::CallHandler {
   Children children_;
   ChildTools child_tools_;
   PodWaits waits_;
+  PermissionAsks asks_;
   std::map<uint64_t, std::unique_ptr<SpawnTransaction>> spawns_;
   std::map<uint64_t, std::unique_ptr<SpawnTransaction>> restores_;
   uint64_t next_restore_ = 1;

@@ -219,6 +219,7 @@ void Brain::write_end(wire::PodEvent event, std::string const& instance_id) {
 
 /// News of the control plane. Only a living child may tell it, and only of itself; ends come by mail.
 void Brain::take_news(pid_t sender, wire::PodEvent const& event) {
+  if (auto const* answered = std::get_if<wire::PermissionAnswered>(&event)) return take_answer(sender, *answered);
   auto const* child = children_.teller(sender, event);
   if (child == nullptr) {
     log::warn("process " + std::to_string(sender) + " sent a pod_event in the name of `" + text::one_line(wire::pod_name_of(event), 64) +
@@ -227,7 +228,19 @@ void Brain::take_news(pid_t sender, wire::PodEvent const& event) {
     children_.grandchildren().lent(*child, *lent);
   } else if (auto const* returned = std::get_if<wire::ScopeReturned>(&event)) {
     children_.grandchildren().returned(*child, *returned);
+  } else if (auto const* asked = std::get_if<wire::PermissionAsked>(&event)) {
+    asks_.child_asked(child->pod_id, *asked);
+  } else if (auto const* settled = std::get_if<wire::PermissionSettled>(&event)) {
+    asks_.child_settled(child->pod_id, *settled);
   }
+}
+
+/// Only the parent passes answers on.
+void Brain::take_answer(pid_t sender, wire::PermissionAnswered const& answered) {
+  Result<std::optional<registry::LockHolder>> holder;
+  if (core_.state.parent) holder = registry::lock_holder(core_.paths.pod_lock(core_.state.parent->pod_name));
+  if (holder && *holder && (*holder)->pid == sender && parent_lives()) asks_.parent_answered(answered);
+  else log::warn("process " + std::to_string(sender) + " answers a question, but it is not this Pod's parent; the answer was dropped");
 }
 
 /// Tells the parent's process something that it need not know for ever, in this Pod's name.
@@ -239,6 +252,8 @@ void Brain::tell_parent(wire::PodEvent event) {
   };
   if (auto* lent = std::get_if<wire::ScopeSubDelegated>(&event)) sign(*lent);
   if (auto* returned = std::get_if<wire::ScopeReturned>(&event)) sign(*returned);
+  if (auto* asked = std::get_if<wire::PermissionAsked>(&event)) asked->instance_id = core_.instance_id;
+  if (auto* settled = std::get_if<wire::PermissionSettled>(&event)) settled->instance_id = core_.instance_id;
   poke_sender_.tell(core_.state.parent->socket, std::move(event));
 }
 

@@ -50,11 +50,25 @@ void Brain::run_tool(uint64_t id, wire::ToolCall const& call) {
     tool_done(id, call.name, tools::Output{.summary = text, .content = std::nullopt, .is_error = true});
     return;
   }
-  if (std::string refusal = permission_refusal(call); !refusal.empty()) {
-    tool_done(id, call.name, tools::Output{.summary = refusal, .content = std::nullopt, .is_error = true});
-    return;
-  }
-  if (definition->place == tools::Place::Brain) {
+  // The manifest's policy and those of all ancestors.
+  auto policies = core_.state.ceilings.permissions;
+  if (core_.manifest.config.permissions) policies.push_back(*core_.manifest.config.permissions);
+  auto decision = manifest::decide(policies, call.name, call.arguments, core_.state.cwd);
+  if (decision.allowed()) return start_tool(id, call, definition->place);
+  auto refuse = [this, id, name = call.name](std::string text) {
+    tool_done(id, name, tools::Output{.summary = std::move(text), .content = std::nullopt, .is_error = true});
+  };
+  if (decision.action == manifest::PermissionAction::Deny) return refuse(std::move(decision.refusal));
+  auto questions = decision.questions;
+  asks_.ask({id, call.call_id, call.name, call.arguments}, std::move(questions), manifest::ask_limits(policies),
+            [this, id, call, place = definition->place, questions = std::move(decision.questions), refuse](PermissionAsks::Outcome outcome) {
+              if (outcome.allow) start_tool(id, call, place);
+              else refuse(manifest::not_given(call.name, questions, outcome.why));
+            });
+}
+
+void Brain::start_tool(uint64_t id, wire::ToolCall const& call, tools::Place place) {
+  if (place == tools::Place::Brain) {
     run_brain_tool(id, call);
     return;
   }
@@ -104,15 +118,19 @@ void Brain::explain_refusals(tools::Output& output) const {
   *output.content += notes;
 }
 
-std::string Brain::permission_refusal(wire::ToolCall const& call) const {
-  // The manifest's policy and those of all ancestors: each must allow.
-  auto policies = core_.state.ceilings.permissions;
-  if (core_.manifest.config.permissions) policies.push_back(*core_.manifest.config.permissions);
-  for (auto const& policy : policies) {
-    auto decision = manifest::decide(policy, call.name, call.arguments, core_.state.cwd);
-    if (!decision.allowed()) return decision.refusal;
-  }
-  return "";
+PermissionAsks::Host Brain::permission_host() {
+  return {.broadcast = [this](wire::EventBody const& event) { emit(event); },
+          .attended = [this] { return server_ != nullptr && server_->attended(); },
+          .tell_parent =
+              [this](wire::PodEvent event) {
+                if (!core_.state.parent || !parent_lives()) return false;
+                tell_parent(std::move(event));
+                return true;
+              },
+          .tell_child =
+              [this](std::string const& child, wire::PermissionAnswered answered) {
+                if (auto const* record = children_.find_by_id(child)) poke_sender_.tell(record->socket_path, std::move(answered));
+              }};
 }
 
 std::string Brain::scope_refusal(wire::ToolCall const& call) const {
@@ -179,11 +197,13 @@ void Brain::tool_done(uint64_t id, std::string const& tool, tools::Output output
                        .result = {.call_id = "", .summary = std::move(output.summary), .content = std::move(output.content), .is_error = output.is_error},
                        .extra = {}};
   if (!observed.empty()) done.extra.push_back(observed_record(observed));
+  if (auto remembered = asks_.take_unlogged()) done.extra.push_back(*std::move(remembered));
   brain_calls_.erase(id);
   feed(std::move(done));
 }
 
 void Brain::cancel_tool(uint64_t id) {
+  if (asks_.cancel(id)) return;
   auto it = brain_calls_.find(id);
   if (it == brain_calls_.end()) {
     hands_.cancel(id);

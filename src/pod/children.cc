@@ -212,6 +212,8 @@ ChildRecord const* Children::teller(pid_t sender, wire::PodEvent const& event) {
   std::optional<std::string> instance;
   if (auto const* lent = std::get_if<wire::ScopeSubDelegated>(&event)) instance = lent->instance_id;
   if (auto const* returned = std::get_if<wire::ScopeReturned>(&event)) instance = returned->instance_id;
+  if (auto const* asked = std::get_if<wire::PermissionAsked>(&event)) instance = asked->instance_id;
+  if (auto const* settled = std::get_if<wire::PermissionSettled>(&event)) instance = settled->instance_id;
   return instance && *instance != record->instance_id ? nullptr : record;
 }
 

@@ -37,6 +37,8 @@ class Children {
     std::function<void()> changed;
     /// Whether what the Pod does now is the own parent's work: then so is what it gives to a child.
     std::function<bool()> works_for_parent;
+    /// A child's process has ended, however.
+    std::function<void(std::string const& pod_id)> ended = [](std::string const&) {};
   };
 
   Children(PodCore& core, Host host);

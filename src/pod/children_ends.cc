@@ -89,6 +89,7 @@ void Children::finish_end(std::string const& pod_id, std::optional<loop::ExitSta
         take_over(*released.children);
         if (released.all) grandchildren_.child_ended(record, *released.all);
         host_.scope_changed();
+        host_.ended(record.pod_id);
         bool failed = status ? !status->ok() : ended_without_a_word(core_.paths, record);
         bool crashed = failed && !child->stop_expected && record.state != "starting";
         broadcast_state(record, crashed ? "crashed" : "stopped");

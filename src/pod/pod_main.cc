@@ -309,6 +309,7 @@ Result<void> PodProcess::start_brain() {
       .location = {state_.session_id, state_.segment_id},
       .inbox = session_.state.inbox,
       .tasks = replay_tasks(session_.state.history),
+      .remembered = replay_remembered(session_.state.extensions),
       .hands = {.program = self.program,
                 .start = {.cwd = state_.cwd,
                           .spill_dir = own_spill_dir,

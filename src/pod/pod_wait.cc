@@ -29,12 +29,12 @@ struct WorkOf {
   std::string operator()(auto const&) const { return "work not done"; }
 };
 
+/// Of the ends that have one.
 struct AnswerOf {
-  std::optional<std::string> operator()(wire::Crashed const&) const { return std::nullopt; }
-  std::optional<std::string> operator()(wire::ScopeSubDelegated const&) const { return std::nullopt; }
-  std::optional<std::string> operator()(wire::ScopeReturned const&) const { return std::nullopt; }
-  std::optional<std::string> operator()(wire::UnknownPodEvent const&) const { return std::nullopt; }
-  std::optional<std::string> operator()(auto const& e) const { return e.last_answer; }
+  std::optional<std::string> operator()(auto const& e) const {
+    if constexpr (requires { e.last_answer; }) return e.last_answer;
+    return std::nullopt;
+  }
 };
 
 std::string shortened(std::string const& answer) {

@@ -122,7 +122,7 @@ bool SocketServer::read_from(ClientId id) {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EAGAIN) return true;
     if (count <= 0) {
-      clients_.erase(it);
+      drop(it);
       check_flushed();
       return false;
     }
@@ -176,6 +176,28 @@ pid_t SocketServer::peer_pid(ClientId client) const {
   return it == clients_.end() ? 0 : it->second->pid;
 }
 
+void SocketServer::set_answers(ClientId client, bool answers) {
+  auto it = clients_.find(client);
+  if (it == clients_.end() || std::exchange(it->second->answers, answers) == answers) return;
+  attendance_changed();
+}
+
+bool SocketServer::attended() const {
+  return std::any_of(clients_.begin(), clients_.end(), [](auto const& entry) { return entry.second->answers && !entry.second->closing; });
+}
+
+void SocketServer::drop(Clients::iterator it) {
+  bool answered = it->second->answers;
+  clients_.erase(it);
+  if (answered) attendance_changed();
+}
+
+void SocketServer::attendance_changed() {
+  loop_.post([this, alive = alive_] {
+    if (*alive && handler_.on_attendance) handler_.on_attendance();
+  });
+}
+
 void SocketServer::queue(ClientId id, std::string const& line) {
   auto it = clients_.find(id);
   if (it == clients_.end() || it->second->closing || it->second->gone) return;
@@ -213,7 +235,7 @@ bool SocketServer::write_to(ClientId id) {
       break;
     }
     if (count <= 0) {
-      clients_.erase(it);
+      drop(it);
       check_flushed();
       return false;
     }
@@ -224,7 +246,7 @@ bool SocketServer::write_to(ClientId id) {
   client.sent = 0;
   client.prelude = 0;
   if (client.closing) {
-    clients_.erase(it);
+    drop(it);
     check_flushed();
     return false;
   }
@@ -245,7 +267,7 @@ void SocketServer::disconnect(ClientId id, std::string const& reason) {
   client.closing = true;
   if (!write_to(id)) return;
   // A client that reads nothing does not get the reason either: the kernel's buffer is full. It is closed all the same.
-  clients_.erase(id);
+  drop(clients_.find(id));
   check_flushed();
 }
 

@@ -26,6 +26,8 @@ class SocketServer {
     /// The snapshot for a client that connects now; live events follow it without gap or overlap.
     std::function<wire::SnapshotEvent()> snapshot;
     std::function<void(ClientId, wire::Method const&)> on_method;
+    /// Clients that answer questions have come or gone (optional); later, on the loop.
+    std::function<void()> on_attendance = nullptr;
   };
 
   /// Binds `path`, replacing a stale socket file. REQUIRES: the caller holds the Pod's lock.
@@ -40,6 +42,10 @@ class SocketServer {
   void alert(wire::AlertEvent const& alert);
   pid_t peer_pid(ClientId client) const;
   size_t clients() const { return clients_.size(); }
+  /// Whether this client answers questions (wire::ClientOptionsMethod).
+  void set_answers(ClientId client, bool answers);
+  /// Whether any of them does.
+  bool attended() const;
   /// Binds the path again when its file has gone; clients stay connected. Nothing when it is there, or after close().
   Result<void> bind_again();
   /// Stops accepting; calls back when all that was sent is with the kernel, or after the limit.
@@ -57,6 +63,7 @@ class SocketServer {
     size_t sent = 0;
     bool gone = false;     ///< it does not read any more
     bool closing = false;  ///< closed when everything is written
+    bool answers = false;
     size_t prelude = 0;    ///< size of alerts and snapshot until they are written: it does not count as backlog
   };
 
@@ -71,6 +78,9 @@ class SocketServer {
   void queue(ClientId id, std::string const& line);
   bool write_to(ClientId id);
   void disconnect(ClientId id, std::string const& reason);
+  using Clients = std::map<ClientId, std::unique_ptr<Client>>;
+  void drop(Clients::iterator it);
+  void attendance_changed();
   void check_flushed();
 
   loop::EventLoop& loop_;
@@ -79,7 +89,7 @@ class SocketServer {
   Handler handler_;
   std::unique_ptr<loop::FdWatcher> watcher_;
   std::unique_ptr<loop::Timer> retry_accept_;
-  std::map<ClientId, std::unique_ptr<Client>> clients_;
+  Clients clients_;
   std::deque<wire::AlertEvent> alerts_;
   ClientId next_client_ = 1;
   uint64_t seq_ = 0;

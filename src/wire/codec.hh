@@ -11,6 +11,7 @@
 #include "wire/item.hh"
 #include "wire/json_writer.hh"
 #include "wire/log_entry.hh"
+#include "wire/permission.hh"
 #include "wire/pod_event.hh"
 #include "wire/segment.hh"
 
@@ -30,6 +31,13 @@ std::vector<scope::ScopeRule> read_rules(json::Reader& reader, std::string_view 
 
 void write_pod_event(std::string& out, PodEvent const& event);
 Result<PodEvent> read_pod_event(boost::json::object const& object, std::string where);
+
+void write_permission_request(ObjectWriter& writer, PermissionRequest const& request);
+PermissionRequest read_permission_request(json::Reader& reader);
+void write_permission_answer(ObjectWriter& writer, PermissionAnswer const& answer);
+PermissionAnswer read_permission_answer(json::Reader& reader);
+void write_permission_closed(ObjectWriter& writer, PermissionClosed const& closed);
+PermissionClosed read_permission_closed(json::Reader& reader);
 
 void write_item(std::string& out, Item const& item);
 /// An item of a kind that this version does not know has no value.

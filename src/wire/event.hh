@@ -8,6 +8,7 @@
 
 #include "base/error.hh"
 #include "scope/rule.hh"
+#include "wire/permission.hh"
 #include "wire/segment.hh"
 
 /// Pod to clients: `{"event":"<snake>","data":{…},"seq":7,"id":"…"}`; events without data have no `data`.
@@ -69,6 +70,7 @@ struct SnapshotEvent {
   std::vector<ChildInfo> children;
   /// Idle, no child at work and no mail: nothing more will happen by itself.
   bool settled = false;
+  std::vector<PermissionRequest> permission_requests;  ///< those that are open
   friend bool operator==(SnapshotEvent const&, SnapshotEvent const&) = default;
 };
 struct SegmentRotatedEvent {
@@ -245,6 +247,16 @@ struct ChildEvent {
   ChildInfo child;
   friend bool operator==(ChildEvent const&, ChildEvent const&) = default;
 };
+/// New: a tool call of this Pod, or of one below that nobody is attached to, waits for a person's word (AnswerPermissionMethod).
+struct PermissionRequestEvent {
+  PermissionRequest request;
+  friend bool operator==(PermissionRequestEvent const&, PermissionRequestEvent const&) = default;
+};
+/// New: such a question needs no answer any more.
+struct PermissionClosedEvent {
+  PermissionClosed closed;
+  friend bool operator==(PermissionClosedEvent const&, PermissionClosedEvent const&) = default;
+};
 /// New: why the Pod closes this connection ("too slow", "line too long").
 struct DisconnectEvent {
   std::string reason;
@@ -265,7 +277,7 @@ using EventBody =
                  TextDoneEvent, ThinkingStartEvent, ThinkingDeltaEvent, ThinkingDoneEvent, ToolCallStartEvent,
                  ToolCallArgsDeltaEvent, ToolCallDoneEvent, ToolResultEvent, UsageEvent, RunEndEvent, StatusEvent, ErrorEvent,
                  CompletionsEvent, RewindTargetsEvent, RewindAppliedEvent, PodsListedEvent, PodRestoredEvent, AlertEvent,
-                 CompactStartEvent, CompactDoneEvent, CompactFailedEvent, ChildEvent, DisconnectEvent, ShutdownEvent, UnknownEvent>;
+                 CompactStartEvent, CompactDoneEvent, CompactFailedEvent, ChildEvent, PermissionRequestEvent, PermissionClosedEvent, DisconnectEvent, ShutdownEvent, UnknownEvent>;
 
 struct Event {
   EventBody body;

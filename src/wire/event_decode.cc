@@ -112,6 +112,7 @@ EventBody snapshot(Data& d) {
   e.in_flight = read_in_flight(d.fields);
   e.children = read_list<ChildInfo>(d.fields, "children", read_child);
   e.settled = d.fields.boolean_or("settled", false);
+  e.permission_requests = read_list<PermissionRequest>(d.fields, "permission_requests", codec::read_permission_request);
   return e;
 }
 
@@ -239,6 +240,8 @@ std::map<std::string_view, Kind> const& kinds() {
       {"compact_done", {[](Data& d) -> EventBody { return CompactDoneEvent{d.string("new_segment_id")}; }}},
       {"compact_failed", {[](Data& d) -> EventBody { return CompactFailedEvent{d.string("error")}; }}},
       {"child", {child}},
+      {"permission_request", {[](Data& d) -> EventBody { return PermissionRequestEvent{codec::read_permission_request(d.fields)}; }}},
+      {"permission_closed", {[](Data& d) -> EventBody { return PermissionClosedEvent{codec::read_permission_closed(d.fields)}; }}},
       {"disconnect", {[](Data& d) -> EventBody { return DisconnectEvent{d.fields.string_or("reason", "")}; }}},
       {"shutdown", {[](Data&) -> EventBody { return ShutdownEvent{}; }}},
   };

@@ -41,6 +41,8 @@ struct NameOf {
   std::string_view operator()(CompactDoneEvent const&) const { return "compact_done"; }
   std::string_view operator()(CompactFailedEvent const&) const { return "compact_failed"; }
   std::string_view operator()(ChildEvent const&) const { return "child"; }
+  std::string_view operator()(PermissionRequestEvent const&) const { return "permission_request"; }
+  std::string_view operator()(PermissionClosedEvent const&) const { return "permission_closed"; }
   std::string_view operator()(DisconnectEvent const&) const { return "disconnect"; }
   std::string_view operator()(ShutdownEvent const&) const { return "shutdown"; }
   std::string_view operator()(UnknownEvent const& event) const { return event.event; }
@@ -112,6 +114,12 @@ struct DataWriter {
       });
     }
     if (e.settled) writer.boolean("settled", true);
+    if (!e.permission_requests.empty()) {
+      writer.list("permission_requests", e.permission_requests, [](std::string& out, PermissionRequest const& request) {
+        ObjectWriter inner(out);
+        codec::write_permission_request(inner, request);
+      });
+    }
   }
   void operator()(SegmentRotatedEvent const& e) const { writer.json("entry", e.entry); }
   void operator()(SystemItemEvent const& e) const { writer.json("item", e.item); }
@@ -217,6 +225,8 @@ struct DataWriter {
   void operator()(ChildEvent const& e) const {
     writer.object("child", [&](ObjectWriter& inner) { write_child(inner, e.child); });
   }
+  void operator()(PermissionRequestEvent const& e) const { codec::write_permission_request(writer, e.request); }
+  void operator()(PermissionClosedEvent const& e) const { codec::write_permission_closed(writer, e.closed); }
   void operator()(DisconnectEvent const& e) const { writer.string("reason", e.reason); }
 
   void operator()(ThinkingStartEvent const&) const {}

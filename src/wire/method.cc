@@ -77,6 +77,14 @@ struct MethodWriter {
     name("restore_pod");
     params([&](ObjectWriter& p) { p.string("name", m.name); });
   }
+  void operator()(AnswerPermissionMethod const& m) const {
+    name("answer_permission");
+    params([&](ObjectWriter& p) { codec::write_permission_answer(p, m.answer); });
+  }
+  void operator()(ClientOptionsMethod const& m) const {
+    name("client_options");
+    params([&](ObjectWriter& p) { p.boolean("answers_permissions", m.answers_permissions); });
+  }
   void operator()(PokeMethod const&) const { name("poke"); }
 };
 
@@ -109,6 +117,8 @@ Result<MethodBody> read_with_params(std::string const& name, bj::object const& o
   if (name == "rewind_to") return read_rewind_to(params);
   if (name == "list_completions") return read_list_completions(params);
   if (name == "restore_pod") return RestorePodMethod{params.string("name")};
+  if (name == "answer_permission") return AnswerPermissionMethod{codec::read_permission_answer(params)};
+  if (name == "client_options") return ClientOptionsMethod{params.boolean_or("answers_permissions", false)};
   if (name == "shutdown") return ShutdownMethod{params.boolean_or("tree", false), params.boolean_or("interrupted", false)};
   return fail(Code::InvalidArgument, "there is no method `" + text::one_line(name, 64) + "`");
 }

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "base/error.hh"
+#include "wire/permission.hh"
 #include "wire/pod_event.hh"
 #include "wire/segment.hh"
 
@@ -65,6 +66,17 @@ struct RestorePodMethod {
   std::string name;
   friend bool operator==(RestorePodMethod const&, RestorePodMethod const&) = default;
 };
+/// The answer to a PermissionRequestEvent. What follows is a PermissionClosedEvent to all; a question that is not open is an error.
+struct AnswerPermissionMethod {
+  PermissionAnswer answer;
+  friend bool operator==(AnswerPermissionMethod const&, AnswerPermissionMethod const&) = default;
+};
+/// What this client is there for. `answers_permissions`: somebody looks at its PermissionRequestEvents; without it all clients get them and may answer, but
+/// none of them is counted on. No reply.
+struct ClientOptionsMethod {
+  bool answers_permissions = false;
+  friend bool operator==(ClientOptionsMethod const&, ClientOptionsMethod const&) = default;
+};
 /// There is mail in the inbox. No reply.
 struct PokeMethod {
   friend bool operator==(PokeMethod const&, PokeMethod const&) = default;
@@ -73,7 +85,7 @@ struct PokeMethod {
 using MethodBody =
     std::variant<RunMethod, NotifyMethod, PodEventMethod, ResumeMethod, CancelMethod, PauseMethod, CompactMethod,
                  ListRewindTargetsMethod, RewindToMethod, ShutdownMethod, ListCompletionsMethod, ListPodsMethod, RestorePodMethod,
-                 PokeMethod>;
+                 AnswerPermissionMethod, ClientOptionsMethod, PokeMethod>;
 
 struct Method {
   MethodBody body;

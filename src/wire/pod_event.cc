@@ -68,6 +68,21 @@ struct PodEventWriter {
     writer.string("exit_status", e.exit_status);
     if (e.stderr_tail) writer.string("stderr_tail", *e.stderr_tail);
   }
+  void operator()(PermissionAsked const& e) const {
+    head("permission_asked", e.pod_name);
+    writer.string("instance_id", e.instance_id);
+    writer.object("request", [&](ObjectWriter& inner) { codec::write_permission_request(inner, e.request); });
+  }
+  void operator()(PermissionSettled const& e) const {
+    head("permission_settled", e.pod_name);
+    writer.string("instance_id", e.instance_id);
+    writer.object("closed", [&](ObjectWriter& inner) { codec::write_permission_closed(inner, e.closed); });
+  }
+  void operator()(PermissionAnswered const& e) const {
+    head("permission_answered", e.pod_name);
+    writer.object("answer", [&](ObjectWriter& inner) { codec::write_permission_answer(inner, e.answer); });
+    writer.string("by", e.by);
+  }
   void operator()(UnknownPodEvent const& e) const { writer.string("kind", e.kind); }
 };
 
@@ -119,6 +134,9 @@ struct Render {
     if (!e.stderr_tail || text::trim(*e.stderr_tail).empty()) return line;
     return line + "\n\nThe end of its stderr:\n" + std::string(text::suffix(*e.stderr_tail, kMaxStderr));
   }
+  std::string operator()(PermissionAsked const& e) const { return quoted(e.pod_name) + " asks for a permission"; }
+  std::string operator()(PermissionSettled const& e) const { return quoted(e.pod_name) + " does not ask any more"; }
+  std::string operator()(PermissionAnswered const& e) const { return quoted(e.pod_name) + " answers a question"; }
   std::string operator()(UnknownPodEvent const& e) const { return "a pod sent an event of the unknown kind `" + e.kind + "`"; }
 };
 
@@ -132,8 +150,8 @@ struct PodNameOf {
 }  // namespace
 
 bool is_agent_visible(PodEvent const& event) {
-  return !std::holds_alternative<ScopeSubDelegated>(event) && !std::holds_alternative<ScopeReturned>(event) &&
-         !std::holds_alternative<UnknownPodEvent>(event);
+  return std::holds_alternative<TurnEnded>(event) || std::holds_alternative<Errored>(event) || std::holds_alternative<ShutDown>(event) ||
+         std::holds_alternative<LimitReachedEvent>(event) || std::holds_alternative<Interrupted>(event) || std::holds_alternative<Crashed>(event);
 }
 
 std::string pod_name_of(PodEvent const& event) { return std::visit(PodNameOf{}, event); }
@@ -158,6 +176,21 @@ void write_pod_event(std::string& out, PodEvent const& event) {
   std::visit(PodEventWriter{writer}, event);
 }
 
+namespace {
+
+/// The object at `key`, read by `read_one`; it must be there.
+template <class T>
+T read_part(json::Reader& outer, std::string_view key, T (*read_one)(json::Reader&)) {
+  auto const* object = outer.require_object(key);
+  if (object == nullptr) return {};
+  json::Reader reader(*object, outer.path_of(key));
+  T part = read_one(reader);
+  absorb(outer, reader.finish());
+  return part;
+}
+
+}  // namespace
+
 Result<PodEvent> read_pod_event(bj::object const& object, std::string where) {
   json::Reader reader(object, std::move(where));
   std::string kind = reader.string("kind");
@@ -178,6 +211,12 @@ Result<PodEvent> read_pod_event(bj::object const& object, std::string where) {
   else if (kind == "interrupted") event = Interrupted{name(), answer(), reader.boolean_or("paused", false)};
   else if (kind == "crashed") {
     event = Crashed{name(), reader.string_or("exit_status", ""), reader.optional_string("stderr_tail")};
+  } else if (kind == "permission_asked") {
+    event = PermissionAsked{name(), reader.string("instance_id"), read_part(reader, "request", read_permission_request)};
+  } else if (kind == "permission_settled") {
+    event = PermissionSettled{name(), reader.string("instance_id"), read_part(reader, "closed", read_permission_closed)};
+  } else if (kind == "permission_answered") {
+    event = PermissionAnswered{name(), read_part(reader, "answer", read_permission_answer), reader.string_or("by", "client")};
   } else {
     event = UnknownPodEvent{kind};
   }

@@ -7,6 +7,7 @@
 
 #include "base/error.hh"
 #include "scope/rule.hh"
+#include "wire/permission.hh"
 
 namespace insomnia::wire {
 
@@ -67,6 +68,28 @@ struct Crashed {
   std::optional<std::string> stderr_tail;
   friend bool operator==(Crashed const&, Crashed const&) = default;
 };
+/// A tool call of the child `pod_name`, or of one below it, waits for a person's word, and nobody is attached there. Told again from time to time
+/// while it is open. `instance_id` is the child's.
+struct PermissionAsked {
+  std::string pod_name;
+  std::string instance_id;
+  PermissionRequest request;
+  friend bool operator==(PermissionAsked const&, PermissionAsked const&) = default;
+};
+/// … and needs no answer any more.
+struct PermissionSettled {
+  std::string pod_name;
+  std::string instance_id;
+  PermissionClosed closed;
+  friend bool operator==(PermissionSettled const&, PermissionSettled const&) = default;
+};
+/// The way down: the parent `pod_name` tells its child what was answered. `by`: "client", "unattended".
+struct PermissionAnswered {
+  std::string pod_name;
+  PermissionAnswer answer;
+  std::string by;
+  friend bool operator==(PermissionAnswered const&, PermissionAnswered const&) = default;
+};
 /// A kind that this version does not know.
 struct UnknownPodEvent {
   std::string kind;
@@ -74,11 +97,11 @@ struct UnknownPodEvent {
 };
 
 using PodEvent = std::variant<TurnEnded, Errored, ShutDown, ScopeSubDelegated, ScopeReturned, LimitReachedEvent, Interrupted,
-                              Crashed, UnknownPodEvent>;
+                              Crashed, PermissionAsked, PermissionSettled, PermissionAnswered, UnknownPodEvent>;
 
-/// Whether the parent's model gets to see it: all but scope_sub_delegated, scope_returned and unknown kinds.
+/// Whether the parent's model gets to see it: the ends.
 bool is_agent_visible(PodEvent const& event);
-/// The child (or sub_pod's parent) that it speaks of.
+/// The child (or sub_pod's parent) that it speaks of; of an answer, the one that gives it.
 std::string pod_name_of(PodEvent const& event);
 /// One line (plus the last answer) for the model: "pod `x` finished a turn" and so on.
 std::string render_pod_event(PodEvent const& event);
