@@ -8,12 +8,14 @@
 #include "base/paths.hh"
 #include "base/text.hh"
 #include "base/uuid.hh"
+#include "cli/asking.hh"
 #include "cli/exit_code.hh"
 #include "cli/line_input.hh"
 #include "cli/live_pods.hh"
 #include "cli/live_view.hh"
 #include "cli/output.hh"
 #include "cli/signal_mask.hh"
+#include "cli/trust.hh"
 #include "loop/signals.hh"
 
 namespace insomnia::cli {
@@ -25,7 +27,8 @@ constexpr size_t kHistoryEntries = 40;
 constexpr std::string_view kHelp =
     "what you type is given to the Pod: as its next task when it is idle, as a message while it works\n"
     "/pause   interrupt the run so that it can be resumed     /resume  go on\n"
-    "/cancel  end the run                                     /quit    leave (the Pod goes on)";
+    "/cancel  end the run                                     /quit    leave (the Pod goes on)\n"
+    "/yes /no answer the question that waits                  /always /never  the same for this session";
 
 class AttachSession {
  public:
@@ -54,6 +57,7 @@ class AttachSession {
   loop::SignalWatcher signals_{loop_, {SIGINT, SIGTERM, SIGHUP}, [this](int) { leave(kInterrupted); }};
   Output output_{STDOUT_FILENO};
   std::optional<LiveView> view_;
+  std::optional<Asking> asking_;
   std::optional<LineInput> input_;
   loop::Timer deadline_{loop_, [this] {
                           if (quitting_) return leave(kFinished);
@@ -71,8 +75,17 @@ class AttachSession {
 int AttachSession::execute() {
   RenderOptions render = render_options(environment_, pod_.workspace_root);
   render.history_limit = kHistoryEntries;
+  // Who is fed by a script answers only what the script answers.
+  asking_.emplace(loop_, can_ask() ? AskMode::Terminal : AskMode::Leave, true,
+                  Asking::Host{.view = [this] { return view_ ? &*view_ : nullptr; },
+                               .show = [this](std::string const& text) {
+                                 view_->finish(std::nullopt);
+                                 Output(STDERR_FILENO).write(text);
+                                 print_note("  (with a slash here: /yes, /always, /no, /never)");
+                               }});
   view_.emplace(loop_, pod_.pod_name, pod_.socket, LiveViewOptions{.render = std::move(render)}, output_,
                 LiveView::Handler{.on_root_event = [this](wire::Event const& event) { on_event(event); },
+                                  .on_event = [this](client::PodOrigin const& origin, wire::Event const& event) { asking_->on_event(origin, event); },
                                   .on_root_closed =
                                       [this](Error const& error) {
                                         if (quitting_) return leave(kFinished);
@@ -121,6 +134,10 @@ void AttachSession::on_line(std::string const& typed) {
   if (line == "/pause") return send(wire::PauseMethod{});
   if (line == "/cancel") return send(wire::CancelMethod{});
   if (line == "/resume") return send(wire::ResumeMethod{});
+  if (line == "/yes" || line == "/always" || line == "/no" || line == "/never") {
+    if (!asking_->on_line(std::string_view(line).substr(1))) print_note("nothing is asked now");
+    return;
+  }
   if (line.starts_with('/') && line.find(' ') == std::string::npos &&
       line.find('/', 1) == std::string::npos) {
     return print_note("no such command: " + line + "\n" + std::string(kHelp));

@@ -87,6 +87,11 @@ void Parser::add_run() {
   sub->add_flag("--json", run.json, "print events as JSON lines, children's with a \"pod\" field");
   sub->add_flag("--detach", run.detach, "return as soon as the task is accepted; prints the Pod's name");
   sub->add_flag("--keep", run.keep, "leave the Pod running when it is done");
+  auto* yes = sub->add_flag_callback("--yes", [this] { run.asks = AskMode::Allow; }, "allow every tool call that the permission policy asks about");
+  auto* deny = sub->add_flag_callback("--deny-asks", [this] { run.asks = AskMode::Deny; }, "refuse them; the default where nobody sits at a terminal");
+  auto* leave = sub->add_flag_callback("--leave-asks", [this] { run.asks = AskMode::Leave; }, "leave them to others who are attached");
+  yes->excludes(deny)->excludes(leave);
+  deny->excludes(leave);
 }
 
 void Parser::add_ps() {

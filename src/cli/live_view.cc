@@ -19,6 +19,7 @@ LiveView::LiveView(loop::EventLoop& loop, std::string const& pod_name, std::stri
                  [this](client::PodOrigin const& origin, wire::Event const& event) {
                    if (options_.observer) options_.observer(origin.pod_name, event);
                    if (!options_.quiet && !options_.json) write(renderer_.event(origin, event));
+                   if (handler_.on_event) handler_.on_event(origin, event);
                    if (origin.depth == 0 && handler_.on_root_event) handler_.on_root_event(event);
                  },
              .on_line =

@@ -23,6 +23,8 @@ class LiveView {
  public:
   struct Handler {
     std::function<void(wire::Event const&)> on_root_event;
+    /// Those of every Pod (optional), before on_root_event.
+    std::function<void(client::PodOrigin const&, wire::Event const&)> on_event = nullptr;
     std::function<void(Error const&)> on_root_closed;
     /// Once: the reader of our output has gone.
     std::function<void()> on_output_closed;
@@ -32,6 +34,7 @@ class LiveView {
            LiveViewOptions options, Output& output, Handler handler);
 
   void send(wire::Method const& method) { tree_.send_to_root(method); }
+  void send_to(std::string const& pod_name, wire::Method const& method) { tree_.send_to(pod_name, method); }
   void end_sending() { tree_.end_sending(); }
   bool flushed() const { return tree_.flushed(); }
   /// Ends what is open on the screen; `elapsed_ms`: adds the line with the totals.

@@ -123,6 +123,18 @@ std::string safe_line(std::string_view text, size_t limit) {
   return text::for_terminal(text::one_line(text, limit == 0 ? text.size() + 1 : limit));
 }
 
+std::string exact_line(std::string_view text) {
+  std::string result;
+  for (size_t at = 0; at < text.size();) {
+    auto [code, size] = character_at(text, at);
+    if (size == 0) result += fmt::format("\\x{:02x}", static_cast<uint8_t>(text[at]));
+    else if (misleads(code)) result += escaped(code);
+    else result += text.substr(at, size);
+    at += size == 0 ? 1 : size;
+  }
+  return result;
+}
+
 std::string safe_path(std::string_view path) {
   bool plain = text::trim(path).size() == path.size();
   std::string quoted = "\"";

@@ -41,6 +41,8 @@ int fail_with(Error const& error);
 
 /// One line of at most `limit` characters (0: no limit), safe for a terminal.
 std::string safe_line(std::string_view text, size_t limit);
+/// One line of a text, whole and as it is: what is not seen or misleads comes as an escape, as in safe_path(). For what somebody has to judge. Pure.
+std::string exact_line(std::string_view text);
 /// An absolute path, whole and safe for a terminal. One with characters that are not seen or mislead
 /// (controls, line ends, blanks at its ends, bytes that are no UTF-8, marks that turn the direction of
 /// writing) comes in quotes with escapes, like "/w/a\nb\xff\u{202e}". Pure.

@@ -1,8 +1,10 @@
 #include "cli/render.hh"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/text.hh"
+#include "cli/ask_desk.hh"
 #include "cli/output.hh"
 #include "cli/table.hh"
 #include "cli/tool_label.hh"
@@ -93,6 +95,8 @@ void Renderer::take(client::PodOrigin const& origin, wire::Event const& event) {
             say(body.level == "error" ? Style::Red : Style::Yellow,
                 "! " + body.message + " (" + body.source + ")");
           },
+          [&](wire::PermissionRequestEvent const& body) { asked(origin, body.request); },
+          [&](wire::PermissionClosedEvent const& body) { ask_closed(origin, body.closed); },
           [&](wire::CompactStartEvent const&) { say(Style::Dim, "∷ compacting the conversation"); },
           [&](wire::CompactDoneEvent const&) { say(Style::Dim, "∷ the conversation was compacted"); },
           [&](wire::CompactFailedEvent const& body) {
@@ -127,6 +131,7 @@ void Renderer::snapshot(client::PodOrigin const& origin, wire::SnapshotEvent con
       if (auto entry = wire::decode_log_entry(snapshot.entries[i])) show_entry(origin, *entry, pod.announced);
     }
   }
+  for (auto const& request : snapshot.permission_requests) asked(origin, request);
   if (!snapshot.in_flight) return;
   if (!snapshot.in_flight->text.empty()) text(origin, snapshot.in_flight->text);
   for (auto const& call : snapshot.in_flight->tool_calls) {
@@ -303,6 +308,20 @@ void Renderer::tool_result(client::PodOrigin const& origin, wire::ToolResultEven
     if (shown++ == kErrorOutputLines) return line(origin, style, "    …");
     line(origin, style, "    " + std::string(text));
   }
+}
+
+/// Several Pods tell of the same question; the first one is shown.
+void Renderer::asked(client::PodOrigin const& origin, wire::PermissionRequest const& request) {
+  std::string label = tool_label(request.tool, request.arguments, options_.cwd);
+  if (!asks_.emplace(request.ask, label).second) return;
+  std::string whose = request.pod_name == origin.pod_name ? "" : request.pod_name + ": ";
+  line(origin, Style::Yellow, "? " + whose + label + " waits for a permission" + (request.reasons.empty() ? "" : " (" + request.reasons.front() + ")"));
+}
+
+void Renderer::ask_closed(client::PodOrigin const& origin, wire::PermissionClosed const& closed) {
+  auto it = asks_.find(closed.ask);
+  if (it == asks_.end() || it->second.empty()) return;
+  line(origin, closed.allow ? Style::Dim : Style::Yellow, "  " + safe_line(std::exchange(it->second, ""), 60) + ": " + closed_text(closed));
 }
 
 void Renderer::run_ended(client::PodOrigin const& origin, std::string_view result) {

@@ -79,6 +79,8 @@ class Renderer {
                  std::string_view arguments);
   void tool_result(client::PodOrigin const& origin, wire::ToolResultEvent const& result);
   void run_ended(client::PodOrigin const& origin, std::string_view result);
+  void asked(client::PodOrigin const& origin, wire::PermissionRequest const& request);
+  void ask_closed(client::PodOrigin const& origin, wire::PermissionClosed const& closed);
   /// One whole line of a Pod; `content` is made safe and cut to the width unless `whole`.
   void line(client::PodOrigin const& origin, Style style, std::string_view content, bool whole = false);
   void end_child_line(client::PodOrigin const& origin, PodView& pod);
@@ -90,6 +92,7 @@ class Renderer {
 
   RenderOptions options_;
   std::map<std::string, PodView> pods_;
+  std::map<std::string, std::string> asks_;  ///< open questions: id, label; also those that were closed, without
   std::set<std::string> children_;  ///< ids of the descendants that were counted
   RunTotals totals_;
   std::string out_;

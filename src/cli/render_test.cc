@@ -52,6 +52,22 @@ TEST(Renderer, AToolCallIsOneLineAndItsResultAnother) {
   EXPECT_EQ(screen.end(), "● Read src/a.cc\n  ⎿ Read 12 lines\n");
 }
 
+TEST(Renderer, AQuestionIsShownOnceAndSoIsItsEnd) {
+  Screen screen;
+  wire::PermissionRequest request{.ask = "1", .pod_name = "fix-parser", .tool = "Bash", .arguments = R"({"command":"git push"})", .reasons = {"rule 1"}};
+  screen.on(kKid, wire::PermissionRequestEvent{request})
+      .on(kRoot, wire::PermissionRequestEvent{request})
+      .on(kRoot, wire::PermissionClosedEvent{{"1", false, "deadline"}})
+      .on(kKid, wire::PermissionClosedEvent{{"1", false, "deadline"}});
+  request.ask = "2";
+  screen.on(kRoot, wire::PermissionRequestEvent{request}).on(kRoot, wire::PermissionClosedEvent{{"2", true, "client"}});
+  EXPECT_EQ(screen.end(),
+            "  [fix-parser] ? Bash git push waits for a permission (rule 1)\n"
+            "  Bash git push: not allowed: nobody answered in time\n"
+            "? fix-parser: Bash git push waits for a permission (rule 1)\n"
+            "  Bash git push: allowed\n");
+}
+
 TEST(Renderer, AResultThatDoesNotFollowItsCallSaysWhoseItIs) {
   Screen screen;
   screen.on(kRoot, read_call("1", "/w/a"))

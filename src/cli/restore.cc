@@ -28,6 +28,7 @@ using pod::StoredPod;
 using pod::StoredState;
 
 /// A Pod is ready when all below it is.
+constexpr int64_t kAskAgainMs = 50;
 constexpr int64_t kLaunchLimitMs = 90'000;
 
 class Planner {
@@ -117,25 +118,41 @@ Result<void> launch(Paths const& paths, RestoreStep const& step) {
   return {};
 }
 
-/// The parent starts its child again.
-Result<void> ask_parent(Paths const& paths, RestoreStep const& step) {
-  SystemClock clock;
-  loop::EventLoop loop(clock);
-  std::string id = uuid7(clock);
+/// The parent starts its child again. `reached`: it has answered the connection.
+Result<void> ask_parent_once(loop::EventLoop& loop, Paths const& paths, RestoreStep const& step, int64_t deadline, bool& reached) {
+  std::string id = uuid7(loop.clock());
   std::optional<Result<void>> answer;
   client::Connection connection(loop, paths.pod_socket(step.parent),
                                 {.on_event =
                                      [&](wire::Event const& event) {
+                                       reached = true;
                                        if (event.id != id) return;
                                        if (auto const* error = std::get_if<wire::ErrorEvent>(&event.body)) answer = fail(Code::Unavailable, error->message);
                                        else if (std::holds_alternative<wire::PodRestoredEvent>(event.body)) answer = Result<void>{};
                                      },
                                  .on_closed = [&](Error const& error) { answer = std::unexpected(error); }});
   connection.send({wire::RestorePodMethod{step.pod_name}, id});
-  int64_t deadline = clock.steady_ms() + kLaunchLimitMs;
-  while (!answer && clock.steady_ms() < deadline) loop.run_once(deadline - clock.steady_ms());
+  while (!answer && loop.clock().steady_ms() < deadline) loop.run_once(deadline - loop.clock().steady_ms());
   if (!answer) return fail(Code::Timeout, "Pod `" + step.parent + "` did not bring its child back in time");
   return *answer;
+}
+
+/// A parent that is being brought back at this moment answers when its socket is there.
+Result<void> ask_parent(Paths const& paths, RestoreStep const& step) {
+  SystemClock clock;
+  loop::EventLoop loop(clock);
+  int64_t deadline = clock.steady_ms() + kLaunchLimitMs;
+  for (;;) {
+    bool reached = false;
+    auto answer = ask_parent_once(loop, paths, step, deadline, reached);
+    if (answer || reached || answer.error().code != Code::Unavailable || clock.steady_ms() >= deadline) return answer;
+    auto holder = registry::lock_holder(paths.pod_lock(step.parent));
+    if (!holder || !*holder) return answer;
+    bool later = false;
+    loop::Timer pause(loop, [&] { later = true; });
+    pause.start(kAskAgainMs);
+    while (!later) loop.run_once(kAskAgainMs);
+  }
 }
 
 struct Outcome {

@@ -9,6 +9,7 @@
 #include "base/paths.hh"
 #include "base/text.hh"
 #include "base/uuid.hh"
+#include "cli/asking.hh"
 #include "cli/live_view.hh"
 #include "cli/output.hh"
 #include "cli/run_config.hh"
@@ -49,6 +50,7 @@ class RunSession {
   void launch();
   void on_launched(Result<pod::LaunchedPod> launched);
   void on_event(wire::Event const& event);
+  void on_any_event(client::PodOrigin const& origin, wire::Event const& event);
   void on_accepted();
   void on_pause_answer(wire::Event const& event);
   void on_connection_closed(Error const& error);
@@ -96,10 +98,13 @@ class RunSession {
   std::optional<loop::ExitStatus> process_status_;
   std::optional<Error> closed_;
   std::optional<LiveView> view_;
+  std::optional<Asking> asking_;
   Phase phase_ = Phase::Launching;
   int64_t started_ms_ = 0;
   int attempts_ = 0;
   int interrupts_ = 0;
+  bool refuses_unasked_ = false;  ///< permissions that are asked for are refused, and nobody said that they should be
+  bool said_refuses_ = false;
   bool over_ = false;  ///< the exit code stands; what still comes is only shown
   int exit_code_ = kFailed;
 };
@@ -151,6 +156,7 @@ int RunSession::execute() {
   if (view_)
     view_->finish(tracker_.accepted() && !options_.detach ? std::optional(clock_.steady_ms() - started_ms_)
                                                           : std::nullopt);
+  asking_.reset();
   view_.reset();
   return exit_code_;
 }
@@ -185,6 +191,16 @@ void RunSession::on_launched(Result<pod::LaunchedPod> launched) {
   RenderOptions render = render_options(environment_, run_.hand_over.cwd);
   render.echo_input = false;
   render.root_history = false;
+  AskMode mode = options_.detach ? AskMode::Leave : options_.asks.value_or(options_.json ? AskMode::Deny : default_ask_mode());
+  refuses_unasked_ = mode == AskMode::Deny && !options_.asks;
+  asking_.emplace(loop_, mode, false,
+                  Asking::Host{.view = [this] { return view_ ? &*view_ : nullptr; },
+                               .show =
+                                   [this](std::string const& text) {
+                                     if (view_) view_->finish(std::nullopt);
+                                     Output(STDERR_FILENO).write(text);
+                                   },
+                               .note = [this](std::string const& text) { note(text); }});
   view_.emplace(
       loop_, name_, launched->socket_path,
       LiveViewOptions{.json = options_.json,
@@ -193,6 +209,7 @@ void RunSession::on_launched(Result<pod::LaunchedPod> launched) {
                       .observer = options_.observer},
       output_,
       LiveView::Handler{.on_root_event = [this](wire::Event const& event) { on_event(event); },
+                        .on_event = [this](client::PodOrigin const& origin, wire::Event const& event) { on_any_event(origin, event); },
                         .on_root_closed = [this](Error const& error) { on_connection_closed(error); },
                         .on_output_closed = [this] { exit_with(kInterrupted, true); }});
   enter(Phase::Delivering, kAcceptLimitMs);
@@ -227,6 +244,14 @@ void RunSession::on_event(wire::Event const& event) {
     default:
       return;
   }
+}
+
+void RunSession::on_any_event(client::PodOrigin const& origin, wire::Event const& event) {
+  bool asked = std::holds_alternative<wire::PermissionRequestEvent>(event.body);
+  if (asked && refuses_unasked_ && !std::exchange(said_refuses_, true)) {
+    note("nobody can be asked here, so it is not allowed; --yes allows what the policy asks about, --leave-asks leaves it to others who are attached");
+  }
+  asking_->on_event(origin, event);
 }
 
 void RunSession::on_accepted() {

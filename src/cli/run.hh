@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/environment.hh"
+#include "cli/ask_desk.hh"
 #include "cli/exit_code.hh"
 #include "wire/event.hh"
 
@@ -24,6 +25,7 @@ struct RunOptions {
   bool json = false;               ///< event lines instead of text
   bool detach = false;             ///< return as soon as the task is accepted
   bool keep = false;               ///< leave the Pod alive when it is done
+  std::optional<AskMode> asks;     ///< absent: the terminal, or nobody where there is none
   std::optional<uint32_t> max_turns;
   uint32_t wait_for_scope_s = 0;   ///< seconds to wait for a busy scope; 0: refused at once
 

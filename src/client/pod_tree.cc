@@ -125,9 +125,11 @@ PodTree::PodTree(loop::EventLoop& loop, std::string root_name, std::string socke
 
 PodTree::~PodTree() = default;
 
-void PodTree::send_to_root(wire::Method const& method) {
-  auto& connection = impl_->nodes.at(impl_->root)->connection;
-  if (connection) connection->send(method);
+void PodTree::send_to_root(wire::Method const& method) { send_to(impl_->root, method); }
+
+void PodTree::send_to(std::string const& pod_name, wire::Method const& method) {
+  auto it = impl_->nodes.find(pod_name);
+  if (it != impl_->nodes.end() && it->second->connection) it->second->connection->send(method);
 }
 
 void PodTree::end_sending() {

@@ -38,6 +38,8 @@ class PodTree {
 
   /// To the root; waits for its snapshot.
   void send_to_root(wire::Method const& method);
+  /// To a Pod that is followed; nothing when it is not connected now.
+  void send_to(std::string const& pod_name, wire::Method const& method);
   /// Connection::end_sending for the root: on_root_closed follows when it has taken everything.
   void end_sending();
   /// Whether everything sent to the root has been handed to the kernel.

@@ -47,7 +47,7 @@ struct AskLimits {
 };
 AskLimits ask_limits(std::vector<Permissions> const& policies);
 
-/// The text for the model of a question that got no yes. `why`: "a person said no", …
+/// The text for the model of a question that got no yes. `why`: "the answer is no", …
 std::string not_given(std::string_view tool, std::vector<PermissionQuestion> const& questions, std::string_view why);
 
 /// What the patterns of other tools are compared with.

@@ -404,7 +404,7 @@ void Brain::on_method(ClientId client, wire::Method const& method) {
       else server_->reply(requester.client, wire::PodRestoredEvent{restored_action(output), name, core_.paths.pod_socket(name), std::nullopt}, requester.id);
     });
   } else if (auto const* answer = std::get_if<wire::AnswerPermissionMethod>(&method.body)) {
-    if (auto taken = asks_.answer(answer->answer); !taken) reply_error(taken.error().code == Code::Conflict ? "conflict" : "not_found", taken.error().message);
+    if (auto taken = asks_.answer(answer->answer); !taken) reply_error("invalid_request", taken.error().message);
   } else if (auto const* client_options = std::get_if<wire::ClientOptionsMethod>(&method.body)) {
     server_->set_answers(client, client_options->answers_permissions);
   } else if (std::holds_alternative<wire::PokeMethod>(method.body)) {

@@ -28,8 +28,8 @@ std::vector<std::string> first_ones(std::vector<manifest::PermissionQuestion> co
 }
 
 std::string why_not(std::string const& by, manifest::AskLimits const& limits) {
-  if (by == "client") return "a person said no";
-  if (by == "remembered") return "a person said no to such calls for the whole session";
+  if (by == "client") return "the answer is no";
+  if (by == "remembered") return "the answer to such calls is no for the whole session";
   if (by == "deadline") return "nobody answered within " + std::to_string(limits.timeout_secs) + " s";
   if (by == "unattended") return "nobody is there who could be asked";
   return "the run was stopped before anybody answered";

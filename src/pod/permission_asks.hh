@@ -43,7 +43,7 @@ class PermissionAsks {
   };
   struct Outcome {
     bool allow = false;
-    std::string why;  ///< of a no, for the model: "a person said no"
+    std::string why;  ///< of a no, for the model: "the answer is no"
   };
 
   PermissionAsks(loop::EventLoop& loop, Self self, RememberedAnswers remembered, Host host);

@@ -91,7 +91,7 @@ TEST_F(PermissionAsksTest, TheFirstAnswerCounts) {
   ask(2, {"a"});
   EXPECT_EQ(heard(), "asked Bash\n");
   answer(false);
-  EXPECT_EQ(heard(), "closed no client\ndone 2 no: a person said no\n");
+  EXPECT_EQ(heard(), "closed no client\ndone 2 no: the answer is no\n");
 }
 
 TEST_F(PermissionAsksTest, WithoutAnAnswerInTimeItIsNo) {
@@ -143,7 +143,7 @@ TEST_F(PermissionAsksTest, ARememberedAnswerHoldsForTheSession) {
   ask(5, {"a"});
   ask(6, {"n", "a"});
   ask(7, {"odd"});
-  EXPECT_EQ(heard(), "done 5 yes\ndone 6 no: a person said no to such calls for the whole session\ndone 7 no: a person said no to such calls for the whole session\n");
+  EXPECT_EQ(heard(), "done 5 yes\ndone 6 no: the answer to such calls is no for the whole session\ndone 7 no: the answer to such calls is no for the whole session\n");
 }
 
 TEST_F(PermissionAsksTest, ACancelledCallGetsItsOneOutcome) {
