@@ -1,5 +1,7 @@
 #include "agent/stream_collector.hh"
 
+#include <utility>
+
 namespace insomnia::agent {
 namespace {
 
@@ -16,7 +18,8 @@ void keep_latest(std::optional<T>& kept, std::optional<T> const& newer) {
 }  // namespace
 
 void StreamCollector::add_block(size_t index, Block block) {
-  open_[index] = blocks_.size();
+  open_[index] = latest_[index] = blocks_.size();
+  if (block.type != llm::BlockType::Thinking) block.reasoning = std::exchange(pending_, {});
   blocks_.push_back(std::move(block));
 }
 
@@ -60,7 +63,7 @@ std::vector<wire::EventBody> StreamCollector::take(llm::StreamEvent const& event
               }
             }
           },
-          [&](llm::ReasoningDone const& done) { reasoning_.push_back(done.item); },
+          [&](llm::ReasoningDone const& done) { add_reasoning(done); },
           [&](llm::Usage const& usage) {
             keep_latest(usage_.input_tokens, usage.input_tokens);
             keep_latest(usage_.output_tokens, usage.output_tokens);
@@ -86,33 +89,53 @@ std::vector<wire::EventBody> StreamCollector::close() {
   return out;
 }
 
-std::vector<wire::Item> StreamCollector::text_and_reasoning() const {
-  std::vector<wire::Item> items;
-  for (auto const& reasoning : reasoning_) items.emplace_back(reasoning);
-  std::string text;
-  for (auto const& block : blocks_) {
-    if (block.type == llm::BlockType::Text) text += block.text;
-  }
-  if (!text.empty()) items.push_back(wire::assistant_message(std::move(text)));
-  return items;
+void StreamCollector::add_reasoning(llm::ReasoningDone const& done) {
+  auto it = done.block ? latest_.find(*done.block) : latest_.end();
+  if (it != latest_.end()) blocks_[it->second].reasoning.push_back(done.item);
+  else pending_.push_back(done.item);
 }
 
-std::vector<wire::Item> StreamCollector::items() const {
-  std::vector<wire::Item> items = text_and_reasoning();
+std::vector<wire::Item> StreamCollector::collected(bool with_calls) const {
+  struct Segment {
+    std::vector<wire::Reasoning> reasoning;
+    std::string text;
+    std::vector<wire::ToolCall> calls;
+    bool says_something() const { return !text.empty() || !calls.empty(); }
+  };
+  std::vector<Segment> segments(1);
+  auto think = [&](std::vector<wire::Reasoning> const& reasoning) {
+    if (reasoning.empty()) return;
+    if (segments.back().says_something()) segments.emplace_back();
+    segments.back().reasoning.insert(segments.back().reasoning.end(), reasoning.begin(), reasoning.end());
+  };
   bool limit_hit = stop_reason_ == llm::StopReason::MaxTokens;
   for (auto const& block : blocks_) {
-    if (block.type != llm::BlockType::ToolUse || !block.stopped) continue;
-    if (limit_hit && block.malformed && &block == &blocks_.back()) continue;
-    items.emplace_back(wire::ToolCall{block.id, block.name, block.text});
+    bool is_call = block.type == llm::BlockType::ToolUse;
+    bool cut = limit_hit && block.malformed && &block == &blocks_.back();
+    if (is_call && (!with_calls || !block.stopped || cut)) continue;
+    think(block.reasoning);
+    if (block.type == llm::BlockType::Text) segments.back().text += block.text;
+    if (is_call) segments.back().calls.push_back({block.id, block.name, block.text});
+  }
+  think(pending_);
+  std::vector<wire::Item> items;
+  bool anything = false;
+  for (auto& segment : segments) {
+    anything = anything || segment.says_something();
+    for (auto& reasoning : segment.reasoning) items.emplace_back(std::move(reasoning));
+    if (!segment.text.empty()) items.push_back(wire::assistant_message(std::move(segment.text)));
+    for (auto& call : segment.calls) items.emplace_back(std::move(call));
   }
   // Vendors refuse reasoning that nothing follows.
-  if (items.size() == reasoning_.size()) items.clear();
+  if (!anything) items.clear();
   return items;
 }
 
+std::vector<wire::Item> StreamCollector::items() const { return collected(true); }
+
 std::vector<wire::Item> StreamCollector::salvage() const {
-  std::vector<wire::Item> items = text_and_reasoning();
-  if (items.size() == reasoning_.size()) items.clear();  // as above; the model thinks again anyway
+  std::vector<wire::Item> items = collected(false);
+  while (!items.empty() && std::holds_alternative<wire::Reasoning>(items.back())) items.pop_back();  // as above; the model thinks again anyway
   return items;
 }
 

@@ -28,8 +28,8 @@ class StreamCollector {
   std::optional<llm::StopReason> stop_reason() const { return stop_reason_; }
   llm::Usage const& usage() const { return usage_; }
 
-  /// Everything that the call gave: reasoning, one assistant message with all text, finished tool calls. Empty when
-  /// there is only reasoning. A last tool call that the output limit cut is left out: its arguments are not what the
+  /// Everything that the call gave: reasoning, one assistant message with the text, finished tool calls; again from the reasoning on, if the model thought
+  /// again in between. Empty when there is only reasoning. A last tool call that the output limit cut is left out: its arguments are not what the
   /// model meant.
   std::vector<wire::Item> items() const;
   /// What a broken stream leaves: the text that was shown and, before it, reasoning that is complete; no tool calls.
@@ -46,13 +46,16 @@ class StreamCollector {
     std::string text;
     bool stopped = false;
     bool malformed = false;  ///< the arguments were no JSON object
+    std::vector<wire::Reasoning> reasoning;  ///< that stands in its place, or (of the others) before it
   };
   void add_block(size_t index, Block block);
-  std::vector<wire::Item> text_and_reasoning() const;
+  void add_reasoning(llm::ReasoningDone const& done);
+  std::vector<wire::Item> collected(bool with_calls) const;
 
   std::vector<Block> blocks_;      ///< as they began
+  std::map<size_t, size_t> latest_;  ///< position in blocks_ of the last block of each index
   std::map<size_t, size_t> open_;  ///< position in blocks_ of each index that is under way
-  std::vector<wire::Reasoning> reasoning_;
+  std::vector<wire::Reasoning> pending_;  ///< reasoning that nothing has followed yet
   llm::Usage usage_;
   std::optional<llm::StopReason> stop_reason_;
   bool completed_ = false;

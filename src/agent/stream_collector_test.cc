@@ -58,6 +58,28 @@ TEST(StreamCollector, AnIndexThatIsUsedAgainIsANewBlock) {
   EXPECT_EQ(print(collector.items()), "assistant 'ab'\ncall Read c1 {}\n");
 }
 
+TEST(StreamCollector, ReasoningKeepsItsPlaceAmongTextAndCalls) {
+  StreamCollector collector;
+  auto signature = [](std::string text, std::optional<size_t> block) { return llm::ReasoningDone{{.text = std::move(text)}, block}; };
+  take(collector, {BlockStart{0, BlockType::Thinking, "", ""}, BlockStop{0}, signature("one", 0),
+                   BlockStart{1, BlockType::Text, "", ""}, BlockDelta{1, "a"}, BlockStop{1},
+                   BlockStart{2, BlockType::ToolUse, "c1", "Read"}, BlockStop{2},
+                   BlockStart{3, BlockType::Text, "", ""}, BlockDelta{3, "b"}, BlockStop{3},
+                   BlockStart{4, BlockType::Thinking, "", ""}, BlockStop{4}, signature("two", 4),
+                   signature("of the call", std::nullopt), BlockStart{5, BlockType::ToolUse, "c2", "Read"}, BlockStop{5},
+                   signature("last", std::nullopt)});
+  EXPECT_EQ(print(collector.items()),
+            "reasoning 'one'\nassistant 'ab'\ncall Read c1 {}\nreasoning 'two'\nreasoning 'of the call'\ncall Read c2 {}\nreasoning 'last'\n");
+  EXPECT_EQ(print(collector.salvage()), "reasoning 'one'\nassistant 'ab'\n");
+}
+
+TEST(StreamCollector, ReasoningThatIsWholeOnlyAtTheEndStandsWhereItBegan) {
+  StreamCollector collector;
+  take(collector, {BlockStart{0, BlockType::Thinking, "", ""}, BlockStop{0}, BlockStart{1, BlockType::ToolUse, "c1", "Read"}, BlockStop{1},
+                   llm::ReasoningDone{{.text = "hm"}, 0}});
+  EXPECT_EQ(print(collector.items()), "reasoning 'hm'\ncall Read c1 {}\n");
+}
+
 TEST(StreamCollector, TextWithoutAStartIsText) {
   StreamCollector collector;
   EXPECT_EQ(take(collector, {BlockDelta{3, "a"}, BlockStop{3}}), "text_delta 'a'\ntext_done 'a'\n");

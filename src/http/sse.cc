@@ -1,12 +1,21 @@
 #include "http/sse.hh"
 
+#include <algorithm>
 #include <utility>
 
 namespace insomnia::http {
 
 namespace {
+
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+/// Where the line ends; almost always at \n, so that is looked for first.
+size_t end_of_line(std::string_view bytes) {
+  size_t newline = bytes.find('\n');
+  return std::min(newline, bytes.substr(0, newline).find('\r'));
 }
+
+}  // namespace
 
 Result<void> SseParser::feed(std::string_view bytes, std::vector<SseEvent>& out) {
   while (!bytes.empty()) {
@@ -14,7 +23,7 @@ Result<void> SseParser::feed(std::string_view bytes, std::vector<SseEvent>& out)
       bytes.remove_prefix(1);
       continue;
     }
-    size_t end = bytes.find_first_of("\r\n");
+    size_t end = end_of_line(bytes);
     std::string_view piece = bytes.substr(0, end);
     if (line_.size() + data_.size() + piece.size() > max_event_bytes_) {
       return fail(Code::LimitReached,

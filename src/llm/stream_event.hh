@@ -36,9 +36,10 @@ struct BlockStop {
   size_t index = 0;
   friend bool operator==(BlockStop const&, BlockStop const&) = default;
 };
-/// A finished piece of reasoning, with what must be sent back.
+/// A finished piece of reasoning, with what must be sent back. `block`: index of the thinking block whose place it takes; absent: it stands where it came.
 struct ReasoningDone {
   wire::Reasoning item;
+  std::optional<size_t> block = std::nullopt;
   friend bool operator==(ReasoningDone const&, ReasoningDone const&) = default;
 };
 /// Fields that are present replace earlier ones of the same call. input_tokens = the whole prompt, cached parts included.

@@ -154,8 +154,10 @@ TEST_F(AnthropicProviderTest, ParallelToolCallsAndThinking) {
                                              {2, BlockType::ToolUse, "t2", "Grep"}}));
   EXPECT_EQ(arguments[1], R"({"path":"ä"})");
   EXPECT_EQ(arguments[2], R"({"p":"x"})");
-  EXPECT_TRUE(std::find(recorder.events.begin(), recorder.events.end(),
-                        StreamEvent(llm::ReasoningDone{{.text = "hm", .signature = "sig"}})) != recorder.events.end());
+  auto reasoning = std::find_if(recorder.events.begin(), recorder.events.end(), [](auto const& event) { return std::holds_alternative<llm::ReasoningDone>(event); });
+  ASSERT_TRUE(reasoning != recorder.events.end());
+  EXPECT_EQ(std::get<llm::ReasoningDone>(*reasoning).item.signature, "sig");
+  EXPECT_TRUE(std::get<llm::ReasoningDone>(*reasoning).item.origin.starts_with("anthropic:")) << "who understands it";
 }
 
 TEST_F(AnthropicProviderTest, EventsComeWhileTheStreamIsStillOpen) {

@@ -51,6 +51,8 @@ struct ItemWriter {
     if (!reasoning.summary.empty()) writer.list("summary", reasoning.summary, append_json_string);
     if (reasoning.encrypted_content) writer.string("encrypted_content", *reasoning.encrypted_content);
     if (reasoning.signature) writer.string("signature", *reasoning.signature);
+    if (!reasoning.origin.empty()) writer.string("origin", reasoning.origin);
+    if (!reasoning.id.empty()) writer.string("id", reasoning.id);
   }
 };
 
@@ -131,7 +133,7 @@ Result<std::optional<Item>> read_item(bj::object const& object, std::string wher
                       reader.boolean_or("is_error", false)};
   } else if (kind == "reasoning") {
     item = Reasoning{reader.string_or("text", ""), reader.strings("summary"), reader.optional_string("encrypted_content"),
-                     reader.optional_string("signature")};
+                     reader.optional_string("signature"), reader.string_or("origin", ""), reader.string_or("id", "")};
   }
   TRY(reader.finish());
   return item;

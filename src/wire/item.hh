@@ -43,12 +43,15 @@ struct ToolResult {
   friend bool operator==(ToolResult const&, ToolResult const&) = default;
 };
 
-/// The model's thinking, kept to be sent back as the vendor demands.
+/// The model's thinking, kept to be sent back as the vendor demands. What the opaque fields hold is the matter of the wire format that wrote them
+/// (llm/scheme/).
 struct Reasoning {
   std::string text;
   std::vector<std::string> summary;
   std::optional<std::string> encrypted_content;
   std::optional<std::string> signature;
+  std::string origin = {};  ///< wire format and provider that understand it; "": not said, as in older logs
+  std::string id = {};      ///< the vendor's own, of this or of the tool call that it belongs to
   friend bool operator==(Reasoning const&, Reasoning const&) = default;
 };
 

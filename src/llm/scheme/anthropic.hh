@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "llm/scheme/json_view.hh"
 #include "llm/scheme/scheme.hh"
 
 /// Anthropic's Messages API, as other servers speak it too.
@@ -30,7 +31,6 @@ class AnthropicDecoder final : public Decoder {
   std::optional<CallFailure> decode(http::SseEvent const& event, std::vector<StreamEvent>& out) override;
 
  private:
-  struct Json;  // views of boost::json values, kept out of this header
   struct Block {
     BlockType type = BlockType::Text;
     bool known = true;
@@ -39,12 +39,12 @@ class AnthropicDecoder final : public Decoder {
     wire::Reasoning reasoning;
   };
 
-  void message_start(Json const& event, std::vector<StreamEvent>& out);
-  void block_start(Json const& event, std::vector<StreamEvent>& out);
-  void block_delta(Json const& event, std::vector<StreamEvent>& out);
+  void message_start(JsonView event, std::vector<StreamEvent>& out);
+  void block_start(JsonView event, std::vector<StreamEvent>& out);
+  void block_delta(JsonView event, std::vector<StreamEvent>& out);
   void block_stop(size_t index, std::vector<StreamEvent>& out);
-  void message_delta(Json const& event, std::vector<StreamEvent>& out);
-  void usage(Json const& event, std::vector<StreamEvent>& out);
+  void message_delta(JsonView event, std::vector<StreamEvent>& out);
+  void usage(JsonView event, std::vector<StreamEvent>& out);
   Block& open_block(size_t index, BlockType type, std::vector<StreamEvent>& out);
 
   std::map<size_t, Block> blocks_;

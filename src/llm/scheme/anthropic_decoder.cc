@@ -6,31 +6,6 @@
 
 namespace insomnia::llm {
 
-/// Reads leniently: what is missing or of another type counts as absent. Other servers speak this format too, not all exactly.
-struct AnthropicDecoder::Json {
-  boost::json::object const* object = nullptr;
-
-  boost::json::value const* find(std::string_view key) const {
-    return object == nullptr ? nullptr : object->if_contains(key);
-  }
-  Json child(std::string_view key) const {
-    auto const* value = find(key);
-    return {value == nullptr ? nullptr : value->if_object()};
-  }
-  std::string string(std::string_view key) const {
-    auto const* value = find(key);
-    auto const* text = value == nullptr ? nullptr : value->if_string();
-    return text == nullptr ? std::string() : std::string(*text);
-  }
-  std::optional<uint64_t> number(std::string_view key) const {
-    auto const* value = find(key);
-    if (value == nullptr) return std::nullopt;
-    if (value->is_uint64()) return value->get_uint64();
-    if (value->is_int64() && value->get_int64() >= 0) return static_cast<uint64_t>(value->get_int64());
-    return std::nullopt;
-  }
-};
-
 namespace {
 
 StopReason stop_reason(std::string_view reason) {
@@ -43,21 +18,13 @@ StopReason stop_reason(std::string_view reason) {
   return StopReason::Other;
 }
 
-CallFailure stream_error(ApiError const& error) {
-  bool retryable = error.code == "overloaded_error" || error.code == "api_error" || error.code == "rate_limit_error" ||
-                   error.code == "timeout_error";
-  return {.error = {retryable ? Code::Unavailable : Code::InvalidArgument, api_error_text(std::nullopt, error)},
-          .api_code = error.code,
-          .retryable = retryable};
-}
-
 }  // namespace
 
 std::optional<CallFailure> AnthropicDecoder::decode(http::SseEvent const& event, std::vector<StreamEvent>& out) {
   auto parsed = json::parse_object(event.data);
-  std::string type = parsed ? Json{&*parsed}.string("type") : "";
+  std::string type = parsed ? JsonView(&*parsed).string("type") : "";
   if (type.empty()) type = event.event;
-  if (type == "error") return stream_error(parse_api_error(event.data));
+  if (type == "error") return stream_failure(parse_api_error(event.data));
   if (type == "ping") {
     out.push_back(Ping{});
     return std::nullopt;
@@ -71,7 +38,7 @@ std::optional<CallFailure> AnthropicDecoder::decode(http::SseEvent const& event,
   if (!parsed) {
     return CallFailure{.error = std::move(parsed).error().with_context("the stream's event " + type + " cannot be read")};
   }
-  Json json{&*parsed};
+  JsonView json(&*parsed);
   if (type == "message_start") {
     message_start(json, out);
   } else if (type == "content_block_start") {
@@ -89,8 +56,8 @@ std::optional<CallFailure> AnthropicDecoder::decode(http::SseEvent const& event,
   return std::nullopt;
 }
 
-void AnthropicDecoder::message_start(Json const& event, std::vector<StreamEvent>& out) {
-  Json message = event.child("message");
+void AnthropicDecoder::message_start(JsonView event, std::vector<StreamEvent>& out) {
+  JsonView message = event.child("message");
   out.push_back(Started{.request_id = message.string("id"), .model = message.string("model")});
   usage(message.child("usage"), out);
 }
@@ -102,9 +69,9 @@ AnthropicDecoder::Block& AnthropicDecoder::open_block(size_t index, BlockType ty
   return block;
 }
 
-void AnthropicDecoder::block_start(Json const& event, std::vector<StreamEvent>& out) {
+void AnthropicDecoder::block_start(JsonView event, std::vector<StreamEvent>& out) {
   size_t index = event.number("index").value_or(0);
-  Json content = event.child("content_block");
+  JsonView content = event.child("content_block");
   std::string type = content.string("type");
   if (type == "text") {
     open_block(index, BlockType::Text, out);
@@ -124,8 +91,8 @@ void AnthropicDecoder::block_start(Json const& event, std::vector<StreamEvent>& 
     Block& block = open_block(index, BlockType::ToolUse, out);
     out.push_back(BlockStart{
         .index = index, .type = BlockType::ToolUse, .id = content.string("id"), .name = content.string("name")});
-    if (Json input = content.child("input"); input.object != nullptr && !input.object->empty()) {
-      block.initial_arguments = json::dump(*input.object);
+    if (JsonView input = content.child("input"); !input.is_empty()) {
+      block.initial_arguments = json::dump(*input.object());
     }
   } else {
     open_block(index, BlockType::Text, out).known = false;
@@ -133,9 +100,9 @@ void AnthropicDecoder::block_start(Json const& event, std::vector<StreamEvent>& 
   }
 }
 
-void AnthropicDecoder::block_delta(Json const& event, std::vector<StreamEvent>& out) {
+void AnthropicDecoder::block_delta(JsonView event, std::vector<StreamEvent>& out) {
   size_t index = event.number("index").value_or(0);
-  Json delta = event.child("delta");
+  JsonView delta = event.child("delta");
   std::string type = delta.string("type");
   bool is_text = type == "text_delta", is_thinking = type == "thinking_delta";
   auto found = blocks_.find(index);
@@ -178,18 +145,18 @@ void AnthropicDecoder::block_stop(size_t index, std::vector<StreamEvent>& out) {
     out.push_back(BlockDelta{index, std::move(block.initial_arguments)});
   }
   out.push_back(BlockStop{index});
-  if (block.type == BlockType::Thinking) out.push_back(ReasoningDone{std::move(block.reasoning)});
+  if (block.type == BlockType::Thinking) out.push_back(ReasoningDone{std::move(block.reasoning), index});
 }
 
-void AnthropicDecoder::message_delta(Json const& event, std::vector<StreamEvent>& out) {
+void AnthropicDecoder::message_delta(JsonView event, std::vector<StreamEvent>& out) {
   usage(event.child("usage"), out);
   if (std::string reason = event.child("delta").string("stop_reason"); !reason.empty()) {
     out.push_back(Stopped{stop_reason(reason)});
   }
 }
 
-void AnthropicDecoder::usage(Json const& event, std::vector<StreamEvent>& out) {
-  if (event.object == nullptr) return;
+void AnthropicDecoder::usage(JsonView event, std::vector<StreamEvent>& out) {
+  if (!event) return;
   Usage usage{.input_tokens = {},
               .output_tokens = event.number("output_tokens"),
               .cache_read_input_tokens = event.number("cache_read_input_tokens"),

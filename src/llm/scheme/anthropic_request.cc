@@ -14,6 +14,7 @@ using wire::ObjectWriter;
 
 constexpr uint64_t kSmallestThinkingBudget = 1024;
 constexpr size_t kMostBreakpoints = 4;
+constexpr size_t kMaxCallId = 256;
 
 /// One content block of a message; points into the request.
 struct Block {
@@ -25,7 +26,7 @@ struct Block {
   bool cacheable() const { return kind != Kind::Thinking && kind != Kind::RedactedThinking; }
 };
 
-struct Turn {
+struct AnthropicTurn {
   bool assistant = false;
   std::vector<Block> blocks;
 };
@@ -33,11 +34,11 @@ struct Turn {
 /// The conversation as alternating turns: what one side says in a row is one message.
 class Conversation {
  public:
-  explicit Conversation(std::span<wire::Item const> items) {
+  Conversation(std::span<wire::Item const> items, ModelConfig const& model) : model_(model) {
     for (size_t i = 0; i < items.size(); ++i) std::visit([&](auto const& item) { add(i, item); }, items[i]);
   }
 
-  std::vector<Turn> const& turns() const { return turns_; }
+  std::vector<AnthropicTurn> const& turns() const { return turns_; }
 
   /// Marks up to `count` blocks: the end of the conversation, the anchor, the end of the previous request, and what stands before
   /// the last user message. Blocks that mean the same place count once.
@@ -88,6 +89,7 @@ class Conversation {
   }
   void add(size_t index, wire::Reasoning const& reasoning) {
     ++item_count_;
+    if (!understands(model_, reasoning)) return;
     if (reasoning.signature) {
       push(true, {.kind = Block::Kind::Thinking, .item = index, .text = {}});
     } else if (reasoning.encrypted_content) {
@@ -108,7 +110,7 @@ class Conversation {
   /// The last such block of item `index` or, where it has none, of an item before it.
   Block* at_item(size_t index) {
     Block* best = nullptr;
-    for (Turn& turn : turns_) {
+    for (AnthropicTurn& turn : turns_) {
       for (Block& block : turn.blocks) {
         if (block.cacheable() && block.item <= index && (best == nullptr || block.item >= best->item)) best = &block;
       }
@@ -116,7 +118,8 @@ class Conversation {
     return best;
   }
 
-  std::vector<Turn> turns_;
+  ModelConfig const& model_;
+  std::vector<AnthropicTurn> turns_;
   std::optional<size_t> last_user_;
   size_t item_count_ = 0;
 };
@@ -139,7 +142,7 @@ void write_block(std::string& out, Block const& block, wire::Item const& item) {
     case Block::Kind::ToolUse: {
       auto const& call = std::get<wire::ToolCall>(item);
       object.string("type", "tool_use");
-      object.string("id", call.call_id);
+      object.string("id", portable_call_id(call.call_id, kMaxCallId));
       object.string("name", call.name);
       object.json("input", wire::normalize_arguments(call.arguments));
       break;
@@ -147,7 +150,7 @@ void write_block(std::string& out, Block const& block, wire::Item const& item) {
     case Block::Kind::ToolResult: {
       auto const& result = std::get<wire::ToolResult>(item);
       object.string("type", "tool_result");
-      object.string("tool_use_id", result.call_id);
+      object.string("tool_use_id", portable_call_id(result.call_id, kMaxCallId));
       object.string("content", wire::result_text(result));
       if (result.is_error) object.boolean("is_error", true);
       break;
@@ -167,7 +170,7 @@ void write_block(std::string& out, Block const& block, wire::Item const& item) {
   if (block.breakpoint) write_cache_control(object);
 }
 
-void write_turn(std::string& out, Turn const& turn, std::span<wire::Item const> items) {
+void write_turn(std::string& out, AnthropicTurn const& turn, std::span<wire::Item const> items) {
   ObjectWriter object(out);
   object.string("role", turn.assistant ? "assistant" : "user");
   Block const& first = turn.blocks.front();
@@ -195,24 +198,6 @@ void write_sampling(ObjectWriter& body, wire::RequestConfig const& config, bool 
   if (!config.stop_sequences.empty()) body.list("stop_sequences", config.stop_sequences, append_json_string);
 }
 
-size_t estimate_size(Request const& request) {
-  size_t size = 4096 + request.system_prompt.size();
-  for (auto const& tool : request.tools) size += tool.description.size() + tool.input_schema.size() + 128;
-  for (auto const& item : request.items) {
-    size += 128;
-    if (auto const* message = std::get_if<wire::Message>(&item)) {
-      for (auto const& part : message->content) size += part.text.size() + 64;
-    } else if (auto const* call = std::get_if<wire::ToolCall>(&item)) {
-      size += call->arguments.size();
-    } else if (auto const* result = std::get_if<wire::ToolResult>(&item)) {
-      size += result->summary.size() + (result->content ? result->content->size() : 0);
-    } else if (auto const* reasoning = std::get_if<wire::Reasoning>(&item)) {
-      size += reasoning->text.size() + 1024;
-    }
-  }
-  return size + size / 16;  // escapes
-}
-
 }  // namespace
 
 AnthropicLimits anthropic_limits(wire::RequestConfig const& config, ModelConfig const& model) {
@@ -228,7 +213,7 @@ AnthropicLimits anthropic_limits(wire::RequestConfig const& config, ModelConfig 
 }
 
 std::string build_anthropic_body(Request const& request, ModelConfig const& model) {
-  Conversation conversation(request.items);
+  Conversation conversation(request.items, model);
   size_t breakpoints = 0;
   bool mark_system = false, mark_tools = false;
   if (model.capability.explicit_caching) {
@@ -244,7 +229,7 @@ std::string build_anthropic_body(Request const& request, ModelConfig const& mode
   AnthropicLimits limits = anthropic_limits(request.config, model);
 
   std::string out;
-  out.reserve(estimate_size(request));
+  out.reserve(estimated_body_size(request));
   {
     ObjectWriter body(out);
     body.string("model", model.model_id);
@@ -265,7 +250,7 @@ std::string build_anthropic_body(Request const& request, ModelConfig const& mode
       });
     }
     body.list("messages", conversation.turns(),
-              [&](std::string& list, Turn const& turn) { write_turn(list, turn, request.items); });
+              [&](std::string& list, AnthropicTurn const& turn) { write_turn(list, turn, request.items); });
     write_sampling(body, request.config, limits.thinking_budget.has_value());
     if (limits.thinking_budget) {
       body.object("thinking", [&](ObjectWriter& thinking) {

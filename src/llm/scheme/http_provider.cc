@@ -25,13 +25,14 @@ CallFailure transport_failure(http::Failure failure) {
 class HttpCall final : public Call, private http::Handler {
  public:
   HttpCall(loop::EventLoop& loop, Scheme const& scheme, CallHandler& handler, StreamLimits limits, std::string url,
-           std::string key)
+           std::string key, std::string origin)
       : loop_(loop),
         scheme_(scheme),
         handler_(handler),
         limits_(limits),
         url_(std::move(url)),
         key_(std::move(key)),
+        origin_(std::move(origin)),
         decoder_(scheme.decoder()),
         timer_(loop, [this] { time_passed(); }) {}
   ~HttpCall() override { *alive_ = false; }
@@ -85,24 +86,36 @@ class HttpCall final : public Call, private http::Handler {
     timer_.start(limits_.idle_ms);
     std::vector<StreamEvent> out;
     auto failure = decoder_->decode(event, out);
-    for (auto const& item : out) {
+    if (!deliver(out, alive)) return false;
+    if (completed_) return true;
+    if (!failure) return true;
+    end(std::move(failure));
+    return false;
+  }
+
+  /// Returns false when the call is destroyed.
+  bool deliver(std::vector<StreamEvent>& events, bool const& alive) {
+    for (auto& item : events) {
       if (std::holds_alternative<Completed>(item)) {
         completed_ = true;
         timer_.start(kLingerMs);
       }
+      if (auto* reasoning = std::get_if<ReasoningDone>(&item)) reasoning->item.origin = origin_;
       handler_.on_event(item);
       if (!alive) return false;
       if (completed_) return true;
     }
-    if (!failure) return true;
-    end(std::move(failure));
-    return false;
+    return true;
   }
 
   void on_done(std::optional<http::Failure> failure) override {
     if (completed_) return end(std::nullopt);
     if (failure) return end(transport_failure(std::move(*failure)));
     if (!streaming_) return end(refusal());
+    std::vector<StreamEvent> out;
+    decoder_->end(out);
+    auto alive = alive_;
+    if (!deliver(out, *alive)) return;
     if (!seen_event_) {
       return end(CallFailure{.error = {Code::Unavailable, url_ + ": the stream ended before its first event"},
                              .status = response_.status,
@@ -149,6 +162,7 @@ class HttpCall final : public Call, private http::Handler {
   StreamLimits limits_;
   std::string url_;
   std::string key_;
+  std::string origin_;
   http::SseParser parser_;
   std::unique_ptr<Decoder> decoder_;
   loop::Timer timer_;
@@ -181,7 +195,7 @@ HttpProvider::HttpProvider(ModelConfig model, std::unique_ptr<Scheme> scheme, Pr
 std::unique_ptr<Call> HttpProvider::call(Request const& request, CallHandler& handler) {
   Result<std::string> key = resolve_key(model_, context_.environment);
   auto call = std::make_unique<HttpCall>(context_.loop, *scheme_, handler, context_.limits,
-                                         scheme_->url(base_url_, model_), key.value_or(""));
+                                         scheme_->url(base_url_, model_), key.value_or(""), origin_of(model_));
   if (key) {
     call->start(context_.http, scheme_->body(request, model_));
   } else {
