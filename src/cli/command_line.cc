@@ -34,6 +34,7 @@ struct Parser {
   ExecOptions exec;
   ProfileOptions profile;
   TrustOptions trust;
+  SecretOptions secret;
   ModelsOptions models;
   PromptOptions prompt;
   std::string help_topic;
@@ -50,6 +51,7 @@ struct Parser {
   void add_stop_and_logs();
   void add_cell();
   void add_profile();
+  void add_secret();
   void add_rest();
 };
 
@@ -253,6 +255,26 @@ void Parser::add_profile() {
   sub->add_flag("--yes", trust.yes, "do not ask");
 }
 
+void Parser::add_secret() {
+  auto* sub = command("secret", "Keep the keys of model providers",
+                      "  insomnia secret set anthropic            asks for the key, without showing it\n"
+                      "  pass show openai | insomnia secret set openai\n"
+                      "  insomnia secret list\n"
+                      "  insomnia secret remove openai\n"
+                      "\n"
+                      "The name is a provider's id (`insomnia models`), or one that a manifest's `auth = { kind = \"secret_ref\", ref = \"NAME\" }` names. Keys of the\n"
+                      "environment count more. They are kept in files that you alone can read, and are never printed.\n");
+  sub->require_subcommand(1);
+  auto action = [&, sub](std::string const& name, std::string const& purpose, SecretOptions::Action value) {
+    auto* result = sub->add_subcommand(name, purpose);
+    result->callback([this, value] { secret.action = value; });
+    return result;
+  };
+  action("list", "the names of what is stored", SecretOptions::Action::List);
+  action("set", "store a key", SecretOptions::Action::Set)->add_option("NAME", secret.name, "whose key")->required();
+  action("remove", "forget a key", SecretOptions::Action::Remove)->add_option("NAME", secret.name, "whose key")->required();
+}
+
 void Parser::add_rest() {
   auto* sub = command("doctor", "Check kernel, libraries, directories and keys", "  insomnia doctor\n");
   sub->add_flag("--json", doctor.json, "a JSON object");
@@ -276,6 +298,7 @@ Parser::Parser() {
   add_stop_and_logs();
   add_cell();
   add_profile();
+  add_secret();
   add_rest();
   app.footer(
       std::string("Examples:\n"
@@ -294,6 +317,7 @@ Command Parser::command_of(std::string const& name) const {
   if (name == "exec") return exec;
   if (name == "profile") return profile;
   if (name == "trust") return trust;
+  if (name == "secret") return secret;
   if (name == "models") return models;
   if (name == "prompt") return prompt;
   if (name == "attach") return attach;

@@ -21,13 +21,14 @@
 #include "cli/send.hh"
 #include "cli/restore.hh"
 #include "cli/stop.hh"
+#include "cli/secret.hh"
 #include "cli/trust.hh"
 #include "cli/version.hh"
 
 namespace insomnia::cli {
 
 using Command = std::variant<RunOptions, PsOptions, ScopeOptions, AttachOptions, SendOptions, ReadOptions, StopOptions, RestoreOptions,
-                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions, ExecOptions, ProfileOptions, TrustOptions, ModelsOptions, PromptOptions>;
+                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions, ExecOptions, ProfileOptions, TrustOptions, ModelsOptions, PromptOptions, SecretOptions>;
 
 /// What the words after `insomnia` mean: a command, or a text to show and an exit code.
 struct ParsedCommandLine {

@@ -20,6 +20,14 @@ T parsed(Words const& words) {
   return std::get<T>(*result.command);
 }
 
+TEST(CommandLine, Secret) {
+  EXPECT_EQ(parsed<SecretOptions>({"secret", "list"}), SecretOptions{});
+  EXPECT_EQ(parsed<SecretOptions>({"secret", "set", "openai"}), (SecretOptions{SecretOptions::Action::Set, "openai"}));
+  EXPECT_EQ(parsed<SecretOptions>({"secret", "remove", "openai"}), (SecretOptions{SecretOptions::Action::Remove, "openai"}));
+  EXPECT_EQ(parse_command_line({"secret", "set", "openai", "sk-1"}).exit_code, kUsage) << "a key does not belong into the shell's history";
+  EXPECT_EQ(parse_command_line({"secret"}).exit_code, kUsage);
+}
+
 TEST(CommandLine, ProfileAndTrust) {
   EXPECT_EQ(parsed<ProfileOptions>({"profile", "list", "--json"}), (ProfileOptions{ProfileOptions::Action::List, "", false, true}));
   EXPECT_EQ(parsed<ProfileOptions>({"profile", "show"}), (ProfileOptions{ProfileOptions::Action::Show, "", false, false}));
@@ -107,7 +115,7 @@ TEST(CommandLine, HelpGoesToStdoutAndTeaches) {
 }
 
 TEST(CommandLine, EveryCommandHasHelp) {
-  for (char const* name : {"run", "ps", "scope", "attach", "send", "read", "stop", "logs", "doctor", "demo", "cell", "exec", "profile", "trust", "models", "prompt", "restore",
+  for (char const* name : {"run", "ps", "scope", "attach", "send", "read", "stop", "logs", "doctor", "demo", "cell", "exec", "profile", "trust", "secret", "models", "prompt", "restore",
                            "version", "help"}) {
     auto result = parse_command_line({"help", name});
     EXPECT_EQ(result.exit_code, kFinished) << name;

@@ -12,6 +12,7 @@ std::optional<Error> refusal_inside_pod(std::string_view subcommand, Environment
       {"attach", "ReadPodOutput shows what a child said"},       {"send", "SendToPod sends a message to a child"},
       {"stop", "StopPod ends a child"},
       {"trust", "the person who started it decides that"},
+      {"secret", "keys are the business of the person who started it"},
       {"exec", "SendToPod asks a child to run a command"},
   };
   auto pod = environment.get("INSOMNIA_POD");

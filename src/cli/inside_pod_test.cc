@@ -14,7 +14,7 @@ TEST(InsidePod, WhatStartsPodsOrTalksToThemIsRefusedWithTheToolToUse) {
   EXPECT_EQ(refused->code, Code::PermissionDenied);
   EXPECT_NE(refused->message.find("Pod `kid`"), std::string::npos);
   EXPECT_NE(refused->message.find("SpawnPod"), std::string::npos);
-  for (auto subcommand : {"pod", "demo", "restore", "attach", "send", "stop"}) EXPECT_TRUE(refusal_inside_pod(subcommand, environment)) << subcommand;
+  for (auto subcommand : {"pod", "demo", "restore", "attach", "send", "stop", "trust", "secret"}) EXPECT_TRUE(refusal_inside_pod(subcommand, environment)) << subcommand;
   for (auto subcommand : {"ps", "scope", "read", "logs", "doctor", "version", ""}) EXPECT_FALSE(refusal_inside_pod(subcommand, environment)) << subcommand;
 }
 

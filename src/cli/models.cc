@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/json.hh"
@@ -11,6 +12,7 @@
 #include "cli/output.hh"
 #include "cli/table.hh"
 #include "llm/catalogue.hh"
+#include "llm/local_model.hh"
 
 namespace insomnia::cli {
 namespace bj = boost::json;
@@ -51,8 +53,8 @@ int list_models(ModelsOptions const& options, Environment const& environment) {
   if (!catalogue) return fail_with(catalogue.error());
   auto rows = rows_of(*catalogue, environment);
   if (!rows) return fail_with(rows.error());
-  auto chosen = llm::default_model(environment, paths.config_dir);
-  std::string usual = chosen && chosen->ref ? *chosen->ref : "";
+  auto chosen = llm::default_model(environment, paths.config_dir, [&] { return llm::local_model(environment); });
+  std::string usual = chosen && chosen->model.ref ? *chosen->model.ref : "";
   if (options.json) {
     bj::array list;
     for (auto const& row : *rows) {
@@ -74,8 +76,15 @@ int list_models(ModelsOptions const& options, Environment const& environment) {
                      row.ref == usual ? "yes" : ""});
   }
   int code = print(format_table({"MODEL", "WINDOW", "IN / OUT", "KEY", "DEFAULT"}, table, terminal_of(STDOUT_FILENO, environment).width));
+  std::string others;
+  for (auto const& provider : catalogue->providers) {
+    bool listed = std::any_of(catalogue->models.begin(), catalogue->models.end(), [&](auto const& model) { return model.provider == provider.id; });
+    if (!listed && provider.scheme != "rehearsal") others += (others.empty() ? "" : ", ") + safe_line(provider.id, 0);
+  }
+  if (!others.empty()) print_note("Any other model of these works too (--model PROVIDER/MODEL), and all models of: " + others + ".");
   if (!catalogue->prices_as_of.empty()) print_note("Prices: US dollars for a million tokens on " + safe_line(catalogue->prices_as_of, 40) + ".");
-  if (!chosen) print_note(chosen.error().message);
+  if (chosen) print_note("Without --model it is " + safe_line(usual, 0) + ", " + safe_line(chosen->why, 0) + ".");
+  else print_note(chosen.error().message);
   return code;
 }
 

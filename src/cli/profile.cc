@@ -110,7 +110,7 @@ Result<int> show_profile(AtHand const& hand, ProfileOptions const& options, Envi
   std::string model_origin;
   if (config.model.empty()) {
     if (auto model = llm::default_model(environment, hand.paths.config_dir)) {
-      config.model = *std::move(model);
+      config.model = std::move(model)->model;
       model_origin = "the key that is there";
     }
   }

@@ -166,6 +166,7 @@ void RunSession::launch() {
   ++attempts_;
   phase_ = Phase::Launching;
   if (run_.continuing) note("continuing " + name_ + " in " + run_.hand_over.cwd);
+  if (!run_.model_note.empty() && attempts_ == 1) note(run_.model_note);
   launch_.emplace(loop_, paths_, pod::RuntimeCommand::self(), run_.hand_over, kLaunchLimitMs,
                   [this](Result<pod::LaunchedPod> launched) { on_launched(std::move(launched)); },
                   [this](std::string const& for_whom) { note("waiting for " + for_whom); });

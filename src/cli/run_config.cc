@@ -7,6 +7,7 @@
 #include "base/text.hh"
 #include "cli/output.hh"
 #include "llm/catalogue.hh"
+#include "llm/local_model.hh"
 #include "manifest/manifest.hh"
 #include "pod/launch.hh"
 #include "pod/store.hh"
@@ -184,7 +185,11 @@ Result<PreparedRun> prepare_run(RunOptions const& options, Environment const& en
     cwd = stored->cwd;
   }
   if (!options.model.empty()) config.model = manifest::ModelManifest{.ref = options.model};
-  if (config.model.empty()) config.model = TRY(llm::default_model(environment, paths.config_dir));
+  if (config.model.empty()) {
+    auto chosen = TRY(llm::default_model(environment, paths.config_dir, [&] { return llm::local_model(environment); }));
+    config.model = std::move(chosen.model);
+    result.model_note = "model " + safe_line(config.model.ref.value_or(""), 0) + ", " + safe_line(chosen.why, 0);
+  }
   auto model = TRY(check_model(config.model, environment, paths));
   config = manifest::with_window(std::move(config), model.context_window);
   TRY(manifest::resolve(config, true));

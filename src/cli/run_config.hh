@@ -18,6 +18,7 @@ struct PreparedRun {
   std::string task;
   pod::HandOver hand_over;
   bool continuing = false;  ///< the Pod has stored state
+  std::string model_note;   ///< which model it is and why, where nobody chose one
   std::vector<manifest::LeftOut> left_out;  ///< of its profile: what nobody has trusted its project with
 };
 

@@ -54,6 +54,37 @@ void reject_zero(json::Reader& reader, std::string_view key, std::optional<uint6
   if (value == 0) reader.reject(key, "must be at least 1");
 }
 
+/// `limits`: seconds.
+Result<StreamLimits> decode_limits(boost::json::object const& object, std::string const& where) {
+  json::Reader reader(object, where);
+  StreamLimits limits;
+  auto take = [&](std::string_view key, int64_t& milliseconds) {
+    auto seconds = reader.optional_uint(key);
+    if (seconds && (*seconds == 0 || *seconds > 86'400)) reader.reject(key, "must be between 1 and 86400 seconds");
+    else if (seconds) milliseconds = static_cast<int64_t>(*seconds) * 1000;
+  };
+  take("connect_secs", limits.connect_ms);
+  take("first_event_secs", limits.first_event_ms);
+  take("idle_secs", limits.idle_ms);
+  take("total_secs", limits.total_ms);
+  TRY(reader.finish_strict());
+  return limits;
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> decode_headers(boost::json::object const& object, std::string const& where) {
+  json::Reader reader(object, where);
+  std::vector<std::pair<std::string, std::string>> headers;
+  for (auto const& member : object) {
+    std::string name(member.key()), value = reader.string(name);
+    bool plain = name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == name.npos && !name.empty();
+    if (!plain) reader.reject(name, "is no name of a header");
+    if (value.find_first_of("\r\n") != value.npos) reader.reject(name, "must be one line");
+    headers.emplace_back(std::move(name), std::move(value));
+  }
+  TRY(reader.finish());
+  return headers;
+}
+
 Result<ProviderEntry> decode_provider(boost::json::object const& row, std::string const& where) {
   json::Reader reader(row, where);
   ProviderEntry entry;
@@ -67,7 +98,11 @@ Result<ProviderEntry> decode_provider(boost::json::object const& row, std::strin
   reject_zero(reader, "default_context_window", entry.default_context_window);
   reader.require_object("auth_hint");
   reader.object("default_capability");
+  auto const* headers = reader.object("headers");
+  auto const* limits = reader.object("limits");
   TRY(reader.finish_strict());
+  if (headers != nullptr) entry.headers = TRY(decode_headers(*headers, where + ".headers"));
+  if (limits != nullptr) entry.limits = TRY(decode_limits(*limits, where + ".limits"));
   manifest::ModelManifest part = TRY(decode_model_part(row, "auth_hint", "default_capability"));
   entry.auth_hint = *part.auth;
   entry.default_capability = part.capability;
@@ -82,7 +117,22 @@ Result<Price> decode_price(boost::json::object const& object, std::string const&
     return dollars.value_or(0);
   };
   Price price{.input = take("input"), .output = take("output"), .cache_read = take("cache_read"), .cache_write = take("cache_write")};
+  auto const* above = reader.object("long");
   TRY(reader.finish_strict());
+  if (above == nullptr) return price;
+  json::Reader inner(*above, where + ".long");
+  auto take_long = [&](std::string_view key) {
+    auto dollars = inner.optional_number(key);
+    if (!dollars || !(*dollars >= 0 && *dollars < 1e6)) inner.reject(key, "must be dollars for a million tokens");
+    return dollars.value_or(0);
+  };
+  price.long_above = inner.uint("above");
+  price.long_input = take_long("input");
+  price.long_output = take_long("output");
+  price.long_cache_read = take_long("cache_read");
+  price.long_cache_write = take_long("cache_write");
+  reject_zero(inner, "above", price.long_above);
+  TRY(inner.finish_strict());
   return price;
 }
 
@@ -198,6 +248,9 @@ Result<ModelConfig> Catalogue::resolve(manifest::ModelManifest const& model) con
   config.base_url_is_set = model.base_url.has_value();
   config.model_id = model.model_id.value_or(model_id);
   config.auth = model.auth.value_or(auth_from_hint(provider->auth_hint));
+  config.limits = provider->limits;
+  // They may hold what is meant for this provider alone.
+  if (!config.base_url_is_set) config.headers = provider->headers;
   if (model.capability) {
     config.capability = *model.capability;
   } else if (listed && row->capability) {

@@ -1,10 +1,15 @@
 #include "llm/catalogue.hh"
 
+#include <sys/stat.h>
+
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include "base/io.hh"
+#include "base/paths.hh"
 #include "http/client.hh"
+#include "llm/local_model.hh"
+#include "llm/secrets.hh"
 
 namespace insomnia::llm {
 namespace {
@@ -53,7 +58,7 @@ std::string refused(ModelManifest const& model) {
 TEST(Catalogue, BuiltinProvidersInTheirOrder) {
   std::vector<std::string> ids;
   for (auto const& provider : builtin().providers) ids.push_back(provider.id);
-  EXPECT_EQ(ids, (std::vector<std::string>{"anthropic", "ollama-local", "codex-oauth", "openrouter", "rehearsal"}));
+  EXPECT_EQ(ids, (std::vector<std::string>{"anthropic", "ollama-local", "codex-oauth", "openrouter", "openai", "gemini", "groq", "xai", "mistral", "deepseek", "llama-cpp", "lm-studio", "vllm", "rehearsal"}));
 }
 
 TEST(Catalogue, AnthropicHasADefaultCapability) {
@@ -68,14 +73,40 @@ TEST(Catalogue, AnthropicHasADefaultCapability) {
   EXPECT_EQ(anthropic.default_context_window, 200'000);
 }
 
-TEST(Catalogue, EveryProviderButRehearsalHasModels) {
+TEST(Catalogue, EveryModelHasAProviderAndEveryProviderResolvesAnyModel) {
   Catalogue catalogue = builtin();
-  for (auto const& provider : catalogue.providers) {
-    bool found = std::any_of(catalogue.models.begin(), catalogue.models.end(),
-                             [&](auto const& model) { return model.provider == provider.id; });
-    EXPECT_EQ(found, provider.id != "rehearsal") << provider.id;
+  for (auto const& model : catalogue.models) {
+    EXPECT_TRUE(std::any_of(catalogue.providers.begin(), catalogue.providers.end(), [&](auto const& provider) { return provider.id == model.provider; })) << model.provider;
   }
-  EXPECT_EQ(catalogue.models.size(), 11u);
+  for (auto const& provider : catalogue.providers) EXPECT_EQ(resolved({.ref = provider.id + "/any/model"}).model_id, "any/model") << provider.id;
+  EXPECT_EQ(catalogue.models.size(), 18u);
+}
+
+TEST(Catalogue, LongInputHasItsOwnPrice) {
+  Catalogue catalogue = builtin();
+  auto model = std::ranges::find(catalogue.models, std::string("gpt-6.1-sol"), &ModelEntry::id);
+  ASSERT_NE(model, catalogue.models.end());
+  ASSERT_TRUE(model->price);
+  EXPECT_EQ(model->price->long_above, 272'000u);
+  EXPECT_GT(model->price->long_input, model->price->input);
+}
+
+TEST(Catalogue, AProviderHasHeadersAndTimesOfItsOwn) {
+  TempDir dir;
+  dir.write("providers.toml",
+            "[[provider]]\nid = \"mine\"\nscheme = \"openai_chat\"\nbase_url = \"http://h/v1\"\nauth_hint = { kind = \"none\" }\nheaders = { X-Team = \"a\" }\n"
+            "limits = { connect_secs = 1, first_event_secs = 2, idle_secs = 3, total_secs = 4 }\n");
+  auto catalogue = Catalogue::load(dir.path());
+  ASSERT_TRUE(catalogue) << catalogue.error().message;
+  auto model = catalogue->resolve({.ref = "mine/m"});
+  ASSERT_TRUE(model);
+  EXPECT_EQ(model->headers, (std::vector<std::pair<std::string, std::string>>{{"X-Team", "a"}}));
+  EXPECT_EQ(model->limits, (StreamLimits{1'000, 2'000, 3'000, 4'000}));
+  EXPECT_TRUE(catalogue->resolve({.ref = "mine/m", .base_url = "http://other"})->headers.empty()) << "they are not for somebody else's server";
+  for (auto const* bad : {"headers = { \"X Y\" = \"a\" }", "headers = { X = \"a\\nb\" }", "headers = { X = 1 }", "limits = { idle_secs = 0 }", "limits = { other = 1 }"}) {
+    dir.write("providers.toml", "[[provider]]\nid = \"mine\"\nscheme = \"openai_chat\"\nauth_hint = { kind = \"none\" }\n" + std::string(bad) + "\n");
+    EXPECT_FALSE(Catalogue::load(dir.path())) << bad;
+  }
 }
 
 TEST(Catalogue, ARefMergesModelRowAndProvider) {
@@ -134,7 +165,7 @@ TEST(Catalogue, AnUnknownModelHasItsProvidersDefaults) {
 TEST(Catalogue, AnUnknownProviderIsRefusedWithTheKnownOnes) {
   std::string message = refused({.ref = "nobody/model"});
   EXPECT_NE(message.find("`nobody`"), std::string::npos) << message;
-  EXPECT_NE(message.find("anthropic, ollama-local, codex-oauth, openrouter, rehearsal"), std::string::npos) << message;
+  EXPECT_NE(message.find("anthropic, ollama-local, codex-oauth, openrouter, openai, gemini, groq, xai,"), std::string::npos) << message;
 }
 
 TEST(Catalogue, AMalformedRefIsRefused) {
@@ -178,7 +209,7 @@ TEST(Catalogue, AUserFileReplacesItsTableAlone) {
   ASSERT_TRUE(catalogue) << catalogue.error().message;
   ASSERT_EQ(catalogue->providers.size(), 1u);
   EXPECT_EQ(catalogue->providers[0].id, "mine");
-  EXPECT_EQ(catalogue->models.size(), 11u);
+  EXPECT_EQ(catalogue->models.size(), 18u);
 }
 
 TEST(Catalogue, ABrokenUserFileIsAnErrorWithItsPlace) {
@@ -261,22 +292,84 @@ TEST(Keys, ForeignLoginsAndSecretReferencesAreRefusedClearly) {
   EXPECT_NE(secret.error().message.find("vault:x"), std::string::npos);
 }
 
-TEST(DefaultModel, FollowsTheKeyThatIsFound) {
-  for (auto name : {"INSOMNIA_API_KEY_ANTHROPIC", "ANTHROPIC_API_KEY"}) {
-    auto model = default_model(env({{name, "k"}}), "/c");
-    ASSERT_TRUE(model);
-    EXPECT_EQ(*model, ModelManifest{.ref = "anthropic/claude-sonnet-4-6"});
-    EXPECT_TRUE(builtin().resolve(*model));
+TEST(DefaultModel, FollowsTheKeyThatIsFoundAndSaysWhy) {
+  for (auto [name, ref] : {std::pair{"INSOMNIA_API_KEY_ANTHROPIC", "anthropic/claude-sonnet-4-6"}, {"ANTHROPIC_API_KEY", "anthropic/claude-sonnet-4-6"}, {"OPENAI_API_KEY", "openai/gpt-6.1-sol"},
+                           {"GEMINI_API_KEY", "gemini/gemini-3.8-flash"}, {"GOOGLE_API_KEY", "gemini/gemini-3.8-flash"}, {"OPENROUTER_API_KEY", "openrouter/anthropic/claude-sonnet-4.6"}}) {
+    auto chosen = default_model(env({{name, "k"}}), "/c", [] { return std::optional<std::string>("local"); });
+    ASSERT_TRUE(chosen) << name;
+    EXPECT_EQ(chosen->model, ModelManifest{.ref = ref});
+    EXPECT_EQ(chosen->why, "because " + std::string(name) + " is set");
+    EXPECT_TRUE(builtin().resolve(chosen->model));
   }
+  EXPECT_EQ(default_model(env({{"ANTHROPIC_API_KEY", " "}, {"GEMINI_API_KEY", "k"}}), "/c")->model.ref, "gemini/gemini-3.8-flash") << "a blank variable is no key";
+}
+
+TEST(DefaultModel, WithoutAnyKeyItIsWhatThisMachineHas) {
+  auto chosen = default_model(env({}), "/c", [] { return std::optional<std::string>("qwen3"); });
+  ASSERT_TRUE(chosen);
+  EXPECT_EQ(chosen->model.ref, "ollama-local/qwen3");
+  EXPECT_NE(chosen->why.find("local Ollama"), std::string::npos);
 }
 
 TEST(DefaultModel, WithoutAKeyTheErrorNamesEveryWayOut) {
-  auto model = default_model(env({}), "/home/u/.config/insomnia");
+  auto model = default_model(env({}), "/home/u/.config/insomnia", [] { return std::optional<std::string>(); });
   ASSERT_FALSE(model);
-  for (auto part : {"ANTHROPIC_API_KEY", "INSOMNIA_API_KEY_ANTHROPIC", "--model", "--manifest", "insomnia demo",
-                    "/home/u/.config/insomnia"}) {
+  for (auto part : {"ANTHROPIC_API_KEY", "INSOMNIA_API_KEY_ANTHROPIC", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY", "insomnia secret set", "Ollama", "--model", "--manifest",
+                    "insomnia demo", "/home/u/.config/insomnia"}) {
     EXPECT_NE(model.error().message.find(part), std::string::npos) << part;
   }
+}
+
+TEST(Secrets, AreStoredForTheirOwnerAloneAndFoundAfterAllElse) {
+  TempDir dir;
+  auto home = env({{"INSOMNIA_HOME", dir.path()}});
+  EXPECT_EQ(list_secrets(home), std::vector<std::string>{});
+  EXPECT_FALSE(*read_secret(home, "openai"));
+  ASSERT_TRUE(write_secret(home, "openai", " sk-1 \n"));
+  ASSERT_TRUE(write_secret(home, "openai", "sk-2"));
+  ASSERT_TRUE(write_secret(home, "work", "sk-w"));
+  EXPECT_EQ(*read_secret(home, "openai"), "sk-2");
+  EXPECT_EQ(list_secrets(home), (std::vector<std::string>{"openai", "work"}));
+  std::string path = Paths::resolve(home).config_dir + "/secrets/openai";
+  struct stat info{};
+  ASSERT_EQ(::stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  ModelConfig model = resolved({.ref = "openai/gpt-6.1-sol"});
+  EXPECT_EQ(resolve_key(model, home), "sk-2");
+  EXPECT_EQ(resolve_key(model, env({{"INSOMNIA_HOME", dir.path()}, {"OPENAI_API_KEY", "sk-env"}})), "sk-env");
+  EXPECT_EQ(default_model(home, "/c")->model.ref, "openai/gpt-6.1-sol");
+  model.auth = {.kind = Auth::Kind::SecretRef, .ref = "work"};
+  EXPECT_EQ(resolve_key(model, home), "sk-w");
+  ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
+  auto open = read_secret(home, "openai");
+  ASSERT_FALSE(open);
+  EXPECT_NE(open.error().message.find("chmod 600"), std::string::npos);
+  EXPECT_EQ(open.error().message.find("sk-2"), std::string::npos);
+  EXPECT_EQ(*remove_secret(home, "openai"), true);
+  EXPECT_EQ(*remove_secret(home, "openai"), false);
+  for (auto const* name : {"", ".hidden", "../x", "a/b", "ü"}) EXPECT_FALSE(write_secret(home, name, "x")) << name;
+  for (auto const* secret : {"", "  ", "a\nb"}) EXPECT_FALSE(write_secret(home, "x", secret)) << secret;
+}
+
+TEST(BaseUrl, TheManifestThenTheEnvironmentThenTheCatalogue) {
+  ModelConfig model = resolved({.ref = "openrouter/m"});
+  EXPECT_EQ(effective_base_url(model, env({})), "https://openrouter.ai/api/v1");
+  EXPECT_EQ(effective_base_url(model, env({{"OPENROUTER_BASE_URL", "http://h"}, {"OPENAI_BASE_URL", "http://other"}})), "http://h");
+  model.base_url_is_set = true;
+  EXPECT_EQ(effective_base_url(model, env({{"OPENROUTER_BASE_URL", "http://h"}})), "https://openrouter.ai/api/v1");
+  EXPECT_EQ(effective_base_url(resolved({.ref = "gemini/m"}), env({{"GOOGLE_GEMINI_BASE_URL", "http://g"}})), "http://g");
+  EXPECT_EQ(effective_base_url(resolved({.scheme = "openai_chat", .model_id = "m", .auth = Auth{}}), env({{"OPENAI_BASE_URL", "http://o"}})), "http://o");
+  EXPECT_EQ(effective_base_url(resolved({.scheme = "openai_chat", .base_url = "http://mine", .model_id = "m", .auth = Auth{}}), env({{"OPENAI_BASE_URL", "http://o"}})), "http://mine");
+  ModelConfig ollama = resolved({.ref = "ollama-local/m"});
+  for (auto [host, url] : {std::pair{"box", "http://box:11434"}, {"0.0.0.0:9000", "http://127.0.0.1:9000"}, {"https://box/", "https://box/"}})
+    EXPECT_EQ(effective_base_url(ollama, env({{"OLLAMA_HOST", host}})), url);
+}
+
+TEST(LocalModel, TheOneThatWasUsedLastAndCanCallTools) {
+  EXPECT_EQ(choose_local_model(R"({"models":[{"name":"old:latest","modified_at":"2025-01-01"},{"name":"nomic-embed-text","modified_at":"2027-01-01"},{"model":"qwen3:8b","modified_at":"2026-01-01"}]})"), "qwen3:8b");
+  EXPECT_EQ(choose_local_model(R"({"models":[{"name":"a:latest","modified_at":"1","capabilities":["completion","tools"]},{"name":"b","modified_at":"2","capabilities":["completion"]}]})"), "a");
+  EXPECT_FALSE(choose_local_model(R"({"models":[]})"));
+  EXPECT_FALSE(choose_local_model("rubbish"));
 }
 
 // ---- make_provider

@@ -1,6 +1,7 @@
 #include "base/io.hh"
 #include "base/text.hh"
 #include "llm/catalogue.hh"
+#include "llm/secrets.hh"
 
 namespace insomnia::llm {
 
@@ -24,7 +25,14 @@ std::vector<std::string> variables_for(ModelConfig const& model) {
   std::vector<std::string> names;
   if (!first.empty()) names.emplace_back(first);
   if (first.starts_with(kOurPrefix)) names.push_back(std::string(first.substr(kOurPrefix.size())) + "_API_KEY");
+  if (first == "INSOMNIA_API_KEY_GEMINI") names.emplace_back("GOOGLE_API_KEY");
   return names;
+}
+
+std::string upper(std::string_view word) {
+  std::string result(word);
+  for (char& c : result) c = c == '-' || c == '.' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return result;
 }
 
 std::string name_of(ModelConfig const& model) {
@@ -54,9 +62,12 @@ Result<std::string> resolve_key(ModelConfig const& model, Environment const& env
       return fail(Code::Unsupported, "model " + name_of(model) +
                                          ": the login of another product (codex_oauth) is not used by insomnia; choose a provider "
                                          "with an API key, or set model.auth = { kind = \"api_key\" }");
-    case Kind::SecretRef:
-      return fail(Code::Unsupported, "model " + name_of(model) + ": secret store references are not implemented yet: " +
-                                         model.auth.ref + "; use auth = { kind = \"api_key\", env or file }");
+    case Kind::SecretRef: {
+      auto stored = read_secret(environment, model.auth.ref);
+      if (!stored) return std::unexpected(std::move(stored).error().with_context("model " + name_of(model)));
+      if (!*stored) return fail(Code::NotFound, "model " + name_of(model) + ": there is no secret `" + text::one_line(model.auth.ref, 64) + "`; `insomnia secret set " + text::one_line(model.auth.ref, 64) + "` stores it");
+      return **stored;
+    }
     case Kind::ApiKey: break;
   }
   std::vector<std::string> names = variables_for(model);
@@ -67,19 +78,62 @@ Result<std::string> resolve_key(ModelConfig const& model, Environment const& env
     }
   }
   if (!model.auth.file.empty()) return read_key_file(model.auth.file);
+  if (is_secret_name(model.provider_id)) {
+    if (auto stored = TRY(read_secret(environment, model.provider_id))) return *stored;
+  }
   return fail(Code::NotFound, "no API key for model " + name_of(model) + " (scheme " + model.scheme + "): set " +
                                   (names.empty() ? "model.auth.env" : text::join(names, " or ")) +
-                                  ", or name a file with model.auth.file");
+                                  (model.provider_id.empty() ? "" : ", or store it with `insomnia secret set " + model.provider_id + "`") + ", or name a file with model.auth.file");
 }
 
-Result<manifest::ModelManifest> default_model(Environment const& environment, std::string const& config_dir) {
-  for (char const* name : {"INSOMNIA_API_KEY_ANTHROPIC", "ANTHROPIC_API_KEY"}) {
-    if (environment.get(name)) return manifest::ModelManifest{.ref = "anthropic/claude-sonnet-4-6"};
+std::string effective_base_url(ModelConfig const& model, Environment const& environment) {
+  if (model.base_url_is_set) return model.base_url;
+  std::string vendor = model.provider_id;
+  // One that names neither provider nor address is the vendor's own service.
+  if (vendor.empty() && model.base_url.empty()) vendor = model.scheme == "anthropic" ? "anthropic" : model.scheme == "gemini" ? "gemini" : "openai";
+  std::vector<std::string> names{upper(vendor) + "_BASE_URL"};
+  if (vendor == "gemini") names.emplace_back("GOOGLE_GEMINI_BASE_URL");
+  if (vendor == "ollama-local") names = {"OLLAMA_HOST"};
+  for (auto const& name : names) {
+    auto value = vendor.empty() ? std::nullopt : environment.get(name);
+    std::string url(text::trim(value.value_or("")));
+    if (url.empty()) continue;
+    if (url.find("://") != url.npos || name != "OLLAMA_HOST") return url;
+    // host, host:port or 0.0.0.0, as Ollama itself takes it.
+    if (url.starts_with("0.0.0.0")) url.replace(0, 7, "127.0.0.1");
+    if (url.find(':') == url.npos) url += ":11434";
+    return "http://" + url;
+  }
+  return model.base_url;
+}
+
+Result<DefaultModel> default_model(Environment const& environment, std::string const& config_dir, std::function<std::optional<std::string>()> const& local) {
+  struct Choice {
+    std::string_view provider, variable, model;
+  };
+  static constexpr Choice kChoices[] = {{"anthropic", "INSOMNIA_API_KEY_ANTHROPIC", "claude-sonnet-4-6"},
+                                        {"openai", "INSOMNIA_API_KEY_OPENAI", "gpt-6.1-sol"},
+                                        {"gemini", "INSOMNIA_API_KEY_GEMINI", "gemini-3.8-flash"},
+                                        {"openrouter", "INSOMNIA_API_KEY_OPENROUTER", "anthropic/claude-sonnet-4.6"}};
+  for (auto const& choice : kChoices) {
+    ModelConfig model;
+    model.auth = {.kind = manifest::Auth::Kind::ApiKey, .env = std::string(choice.variable), .file = "", .ref = ""};
+    std::string why;
+    for (auto const& name : variables_for(model)) {
+      auto value = environment.get(name);
+      if (why.empty() && value && !text::trim(*value).empty()) why = "because " + name + " is set";
+    }
+    auto stored = why.empty() ? read_secret(environment, choice.provider) : Result<std::optional<std::string>>(std::nullopt);
+    if (stored && *stored) why = "because there is a key for " + std::string(choice.provider) + " (`insomnia secret list`)";
+    if (!why.empty()) return DefaultModel{manifest::ModelManifest{.ref = std::string(choice.provider) + "/" + std::string(choice.model)}, why};
+  }
+  if (auto model = local ? local() : std::nullopt) {
+    return DefaultModel{manifest::ModelManifest{.ref = "ollama-local/" + *model}, "because there is no key of another provider and a local Ollama has it"};
   }
   std::string own_models = config_dir.empty() ? "" : " (own providers and models: " + config_dir + "/providers.toml, models.toml)";
   return fail(Code::NotFound,
-              "no model is chosen and no key is found: set ANTHROPIC_API_KEY (or INSOMNIA_API_KEY_ANTHROPIC), or choose a model "
-              "with --model <provider>/<model_id> or in a manifest given with --manifest FILE" +
+              "no model is chosen and no key is found: set ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY or OPENROUTER_API_KEY (or INSOMNIA_API_KEY_ANTHROPIC and so on), store one with "
+              "`insomnia secret set anthropic`, start a local Ollama, or choose a model with --model <provider>/<model_id> or in a manifest given with --manifest FILE" +
                   own_models + "; `insomnia demo` runs without a key");
 }
 

@@ -104,7 +104,7 @@ Result<PodState> initial_state(HandOver const& hand_over, std::optional<PodState
   state.resume = false;
   state.pod_name = name;
   state.config.pod_name = name;
-  if (state.config.model.empty()) state.config.model = TRY(llm::default_model(environment, paths.config_dir));
+  if (state.config.model.empty()) state.config.model = TRY(llm::default_model(environment, paths.config_dir)).model;
   if (state.session_id.empty()) state.session_id = uuid7(clock);
   if (state.segment_id.empty()) state.segment_id = uuid7(clock);
   return state;

@@ -95,7 +95,7 @@ Result<void> check_session(Paths const& paths, session::Location const& location
 Result<void> check_model(manifest::ModelManifest model, Result<llm::Catalogue> const& catalogue,
                          Environment const& environment, Paths const& paths) {
   if (!catalogue) return std::unexpected(catalogue.error());
-  if (model.empty()) model = TRY(llm::default_model(environment, paths.config_dir));
+  if (model.empty()) model = TRY(llm::default_model(environment, paths.config_dir)).model;
   auto resolved = TRY(catalogue->resolve(model));
   TRY(llm::resolve_key(resolved, environment));
   return {};

@@ -25,7 +25,7 @@ CallFailure transport_failure(http::Failure failure) {
 class HttpCall final : public Call, private http::Handler {
  public:
   HttpCall(loop::EventLoop& loop, Scheme const& scheme, CallHandler& handler, StreamLimits limits, std::string url,
-           std::string key, std::string origin)
+           std::string key, std::string origin, Scheme::Headers headers)
       : loop_(loop),
         scheme_(scheme),
         handler_(handler),
@@ -33,8 +33,12 @@ class HttpCall final : public Call, private http::Handler {
         url_(std::move(url)),
         key_(std::move(key)),
         origin_(std::move(origin)),
+        headers_(std::move(headers)),
         decoder_(scheme.decoder()),
-        timer_(loop, [this] { time_passed(); }) {}
+        timer_(loop, [this] { time_passed(); }),
+        total_(loop, [this] {
+          if (!completed_) end(CallFailure{.error = {Code::Timeout, url_ + ": the call took longer than " + duration(limits_.total_ms)}, .retryable = false});
+        }) {}
   ~HttpCall() override { *alive_ = false; }
 
   void start(http::Client& client, std::string body) {
@@ -42,12 +46,14 @@ class HttpCall final : public Call, private http::Handler {
     request.url = url_;
     request.headers = {{"content-type", "application/json"}, {"accept", "text/event-stream"}};
     scheme_.add_headers(key_, request.headers);
+    request.headers.insert(request.headers.end(), headers_.begin(), headers_.end());
     request.body = std::move(body);
     // The phases after the connection are watched here, where an event is known from mere bytes.
     request.limits = {.connect_ms = limits_.connect_ms,
                       .first_byte_ms = limits_.first_event_ms + 60'000,
                       .idle_ms = std::max(limits_.first_event_ms, limits_.idle_ms) + 60'000};
     timer_.start(limits_.first_event_ms);
+    if (limits_.total_ms > 0) total_.start(limits_.total_ms);
     transfer_ = client.start(std::move(request), *this);
   }
 
@@ -147,6 +153,7 @@ class HttpCall final : public Call, private http::Handler {
   /// The last call to the handler, which may destroy this.
   void end(std::optional<CallFailure> failure) {
     timer_.cancel();
+    total_.cancel();
     transfer_.reset();
     if (failure) {
       failure->mid_stream = seen_event_;
@@ -163,9 +170,11 @@ class HttpCall final : public Call, private http::Handler {
   std::string url_;
   std::string key_;
   std::string origin_;
+  Scheme::Headers headers_;
   http::SseParser parser_;
   std::unique_ptr<Decoder> decoder_;
   loop::Timer timer_;
+  loop::Timer total_;
   http::Response response_;
   std::string error_body_;
   bool streaming_ = false;
@@ -176,12 +185,20 @@ class HttpCall final : public Call, private http::Handler {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-std::string choose_base_url(ModelConfig const& model, Scheme const& scheme, Environment const& environment) {
-  bool own_api = model.scheme == "anthropic" && (model.provider_id == "anthropic" || model.base_url.empty());
-  if (own_api && !model.base_url_is_set) {
-    if (auto url = environment.get("ANTHROPIC_BASE_URL")) return *url;
-  }
-  return model.base_url.empty() ? scheme.default_base_url() : model.base_url;
+/// What the provider's row adds, and whose account it is.
+Scheme::Headers more_headers(ModelConfig const& model, Environment const& environment) {
+  Scheme::Headers headers = model.headers;
+  if (model.provider_id != "openai") return headers;
+  auto add = [&](std::string_view header, std::initializer_list<char const*> names) {
+    for (auto const* name : names) {
+      auto value = environment.get(name);
+      std::string_view id = text::trim(value ? std::string_view(*value) : std::string_view());
+      if (!id.empty() && id.find_first_of("\r\n") == id.npos) return headers.emplace_back(header, id), void();
+    }
+  };
+  add("OpenAI-Organization", {"OPENAI_ORG_ID", "OPENAI_ORGANIZATION"});
+  add("OpenAI-Project", {"OPENAI_PROJECT_ID", "OPENAI_PROJECT"});
+  return headers;
 }
 
 }  // namespace
@@ -190,12 +207,16 @@ HttpProvider::HttpProvider(ModelConfig model, std::unique_ptr<Scheme> scheme, Pr
     : model_(std::move(model)),
       scheme_(std::move(scheme)),
       context_(context),
-      base_url_(choose_base_url(model_, *scheme_, context.environment)) {}
+      base_url_(effective_base_url(model_, context.environment)) {
+  if (base_url_.empty()) base_url_ = scheme_->default_base_url();
+  // What is said of an address counts for what the environment puts in its place.
+  if (!model_.base_url_is_set && base_url_ != model_.base_url) model_.base_url = base_url_;
+}
 
 std::unique_ptr<Call> HttpProvider::call(Request const& request, CallHandler& handler) {
   Result<std::string> key = resolve_key(model_, context_.environment);
-  auto call = std::make_unique<HttpCall>(context_.loop, *scheme_, handler, context_.limits,
-                                         scheme_->url(base_url_, model_), key.value_or(""), origin_of(model_));
+  auto call = std::make_unique<HttpCall>(context_.loop, *scheme_, handler, context_.limits.value_or(model_.limits),
+                                         scheme_->url(base_url_, model_), key.value_or(""), origin_of(model_), more_headers(model_, context_.environment));
   if (key) {
     call->start(context_.http, scheme_->body(request, model_));
   } else {
