@@ -3,12 +3,12 @@
 #include <boost/json.hpp>
 
 #include "agent/stream_collector.hh"
-#include "base/io.hh"
 #include "base/json.hh"
 #include "llm/scheme/anthropic.hh"
 #include "llm/scheme/gemini.hh"
 #include "llm/scheme/openai_chat.hh"
 #include "llm/scheme/openai_responses.hh"
+#include "testing/recorded_stream.hh"
 
 // What we send after a recorded answer, beside what the recorded client sent.
 namespace insomnia::testing {
@@ -16,16 +16,9 @@ namespace {
 
 namespace bj = boost::json;
 
-std::string folder() { return std::string(INSOMNIA_SOURCE_DIR) + "/tests/fixtures/provider-streams"; }
-
 std::vector<std::string> conversations() {
-  std::vector<std::string> result;
-  for (std::string scheme : {"anthropic", "gemini", "openai_chat", "openai_responses"}) {
-    for (auto const& name : io::list_directory(folder() + "/" + scheme).value_or(std::vector<std::string>{})) {
-      auto document = json::parse_object(io::read_file(folder() + "/" + scheme + "/" + name).value_or("{}"));
-      if (document && document->at("calls").as_array().size() > 1) result.push_back(scheme + "/" + name);
-    }
-  }
+  auto result = recorded_conversations();
+  std::erase_if(result, [](std::string const& name) { return recorded_conversation(name).calls.size() < 2; });
   return result;
 }
 
@@ -115,17 +108,16 @@ bj::value conversation_of(std::string const& scheme, bj::object request) {
 class RecordedRequest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(RecordedRequest, TheNextRequestHoldsTheAnswerAsTheVendorDemands) {
-  std::string scheme_name = GetParam().substr(0, GetParam().find('/'));
-  auto document = json::parse_object(io::read_file(folder() + "/" + GetParam()).value_or(""));
-  ASSERT_TRUE(document);
-  auto const& calls = document->at("calls").as_array();
+  auto conversation = recorded_conversation(GetParam());
+  std::string scheme_name = conversation.scheme;
+  auto const& calls = conversation.calls;
   std::unique_ptr<llm::Scheme> scheme = scheme_name == "anthropic"     ? llm::make_anthropic_scheme()
                                         : scheme_name == "gemini"      ? llm::make_gemini_scheme()
                                         : scheme_name == "openai_chat" ? llm::make_openai_chat_scheme()
                                                                        : llm::make_openai_responses_scheme();
   http::SseParser parser;
   std::vector<http::SseEvent> events;
-  ASSERT_TRUE(parser.feed(std::string(calls[0].at("body").as_string()), events));
+  ASSERT_TRUE(parser.feed(calls[0].body, events));
   auto decoder = scheme->decoder();
   agent::StreamCollector collector;
   std::vector<llm::StreamEvent> out;
@@ -133,7 +125,7 @@ TEST_P(RecordedRequest, TheNextRequestHoldsTheAnswerAsTheVendorDemands) {
   decoder->end(out);
   for (auto const& event : out) collector.take(event);
 
-  bool no_blank = json::dump(calls[1].at("request")).find("Florence,Italy?") != std::string::npos;
+  bool no_blank = calls[1].request.find("Florence,Italy?") != std::string::npos;
   std::string question = no_blank ? "What's the weather in Florence,Italy?" : "What's the weather in Florence, Italy?";
   std::vector<wire::Item> items{wire::user_message(question)};
   size_t results = 0;
@@ -148,14 +140,14 @@ TEST_P(RecordedRequest, TheNextRequestHoldsTheAnswerAsTheVendorDemands) {
 
   llm::ModelConfig model;
   model.scheme = scheme_name;
-  model.base_url = std::string(calls[1].at("url").as_string());
-  model.model_id = calls[1].at("request").as_object().contains("model") ? std::string(calls[1].at("request").at("model").as_string()) : "gemini-3-pro-preview";
+  auto theirs = *json::parse_object(calls[1].request);
+  model.base_url = calls[1].url;
+  model.model_id = theirs.contains("model") ? std::string(theirs.at("model").as_string()) : "gemini-3-pro-preview";
   llm::ToolDefinition weather{"weather", "Get weather information for a location",
                               R"({"properties":{"location":{"description":"the city","type":"string"}},"required":["location"],"type":"object"})"};
   std::string body = scheme->body({.system_prompt = "You are a helpful assistant", .items = items, .tools = std::span(&weather, 1), .config = {}, .cache_anchor = {}, .cache_key = ""}, model);
   auto ours = json::parse_object(body);
   ASSERT_TRUE(ours) << body;
-  auto const& theirs = calls[1].at("request").as_object();
   EXPECT_EQ(missing(conversation_of(scheme_name, theirs), conversation_of(scheme_name, *ours), "conversation"), "") << body;
   for (std::string_view key : {"model", "stream", "stream_options", "tool_choice", "toolConfig", "systemInstruction", "store"}) {
     auto const* wanted = theirs.if_contains(key);
@@ -172,12 +164,7 @@ TEST_P(RecordedRequest, TheNextRequestHoldsTheAnswerAsTheVendorDemands) {
   }
 }
 
-std::string test_name(::testing::TestParamInfo<std::string> const& info) {
-  std::string name;
-  for (char c : info.param.substr(0, info.param.size() - 5)) name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  return name;
-}
-
+std::string test_name(::testing::TestParamInfo<std::string> const& info) { return recorded_test_name(info.param); }
 INSTANTIATE_TEST_SUITE_P(Vendors, RecordedRequest, ::testing::ValuesIn(conversations()), test_name);
 
 }  // namespace
