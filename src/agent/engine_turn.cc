@@ -83,7 +83,7 @@ void Engine::model_failed(llm::CallFailure const& failure) {
   std::optional<int64_t> wait;
   if (failure.retryable) wait = llm::next_wait_ms(settings_.retry, failure, attempts_failed_, waited_ms_, random_());
   if (!wait) {
-    end_run(Outcome::Failed, failure.error.message);
+    end_run(Outcome::Failed, failure.error.message, {}, failure.api_code == "budget" ? "budget" : "provider_error");
     return;
   }
   emit(wire::LlmRetryEvent{.llm_call = llm_calls_,

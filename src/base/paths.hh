@@ -35,6 +35,8 @@ struct Paths {
   std::string pod_runtime_dir(std::string_view name) const;
   std::string pod_socket(std::string_view name) const { return pod_runtime_dir(name) + "/sock"; }
   std::string pod_lock(std::string_view name) const { return pod_runtime_dir(name) + "/lock"; }
+  /// What model calls have cost, and their rate limits (usage/ledger.hh).
+  std::string usage_db() const { return data_dir + "/usage.db"; }
   std::string registry_db() const { return runtime_dir + "/registry.db"; }
 
   friend bool operator==(Paths const&, Paths const&) = default;

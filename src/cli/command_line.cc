@@ -35,6 +35,8 @@ struct Parser {
   ProfileOptions profile;
   TrustOptions trust;
   SecretOptions secret;
+  UsageOptions usage;
+  ProvidersOptions providers;
   ModelsOptions models;
   PromptOptions prompt;
   std::string help_topic;
@@ -52,6 +54,7 @@ struct Parser {
   void add_cell();
   void add_profile();
   void add_secret();
+  void add_usage();
   void add_rest();
 };
 
@@ -275,6 +278,23 @@ void Parser::add_secret() {
   action("remove", "forget a key", SecretOptions::Action::Remove)->add_option("NAME", secret.name, "whose key")->required();
 }
 
+void Parser::add_usage() {
+  auto* sub = command("usage", "Show what model calls have cost",
+                      "  insomnia usage --since 7d --by model\n"
+                      "  insomnia usage --by day --json | jq '.[].cost'\n"
+                      "\n"
+                      "By pod, by model, by day, or by tree: a Pod with all below it. Money as the catalogue has prices (`insomnia models`); what has none is unknown.\n");
+  sub->add_option("--since", usage.since, "12h, 7d, 2w, or a day like 2026-11-01; default: all");
+  sub->add_option("--by", usage.by, "pod, model, day or tree; default: pod")->check(CLI::IsMember({"pod", "model", "day", "tree"}));
+  sub->add_flag("--json", usage.json, "a JSON list");
+  sub = command("providers", "Show how providers limit the rate of calls",
+                "  insomnia providers\n"
+                "\n"
+                "All Pods of a user share one gate for each provider. A refusal closes it for all of them for as long as the provider says, and spaces their calls\n"
+                "afterwards, until calls succeed again.\n");
+  sub->add_flag("--json", providers.json, "a JSON list");
+}
+
 void Parser::add_rest() {
   auto* sub = command("doctor", "Check kernel, libraries, directories and keys", "  insomnia doctor\n");
   sub->add_flag("--json", doctor.json, "a JSON object");
@@ -299,6 +319,7 @@ Parser::Parser() {
   add_cell();
   add_profile();
   add_secret();
+  add_usage();
   add_rest();
   app.footer(
       std::string("Examples:\n"
@@ -318,6 +339,8 @@ Command Parser::command_of(std::string const& name) const {
   if (name == "profile") return profile;
   if (name == "trust") return trust;
   if (name == "secret") return secret;
+  if (name == "usage") return usage;
+  if (name == "providers") return providers;
   if (name == "models") return models;
   if (name == "prompt") return prompt;
   if (name == "attach") return attach;

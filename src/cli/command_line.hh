@@ -23,12 +23,13 @@
 #include "cli/stop.hh"
 #include "cli/secret.hh"
 #include "cli/trust.hh"
+#include "cli/usage.hh"
 #include "cli/version.hh"
 
 namespace insomnia::cli {
 
 using Command = std::variant<RunOptions, PsOptions, ScopeOptions, AttachOptions, SendOptions, ReadOptions, StopOptions, RestoreOptions,
-                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions, ExecOptions, ProfileOptions, TrustOptions, ModelsOptions, PromptOptions, SecretOptions>;
+                             LogsOptions, DoctorOptions, VersionOptions, DemoOptions, CellOptions, ExecOptions, ProfileOptions, TrustOptions, ModelsOptions, PromptOptions, SecretOptions, UsageOptions, ProvidersOptions>;
 
 /// What the words after `insomnia` mean: a command, or a text to show and an exit code.
 struct ParsedCommandLine {

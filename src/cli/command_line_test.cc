@@ -20,6 +20,16 @@ T parsed(Words const& words) {
   return std::get<T>(*result.command);
 }
 
+TEST(CommandLine, Usage) {
+  EXPECT_EQ(parsed<UsageOptions>({"usage", "--since", "7d", "--by", "model", "--json"}), (UsageOptions{"7d", "model", true}));
+  EXPECT_EQ(parse_command_line({"usage", "--by", "colour"}).exit_code, kUsage);
+  EXPECT_EQ(parsed<ProvidersOptions>({"providers"}), ProvidersOptions{});
+  EXPECT_EQ(moment_of("2d", 1'000'000'000), 1'000'000'000 - 172'800'000);
+  EXPECT_EQ(moment_of("90m", 10'000'000), 4'600'000);
+  EXPECT_TRUE(moment_of("2026-11-01", 0));
+  for (auto const* bad : {"", "d", "7", "7y", "-1d", "2026-11", "tomorrow", "7dd"}) EXPECT_FALSE(moment_of(bad, 0)) << bad;
+}
+
 TEST(CommandLine, Secret) {
   EXPECT_EQ(parsed<SecretOptions>({"secret", "list"}), SecretOptions{});
   EXPECT_EQ(parsed<SecretOptions>({"secret", "set", "openai"}), (SecretOptions{SecretOptions::Action::Set, "openai"}));
@@ -115,7 +125,7 @@ TEST(CommandLine, HelpGoesToStdoutAndTeaches) {
 }
 
 TEST(CommandLine, EveryCommandHasHelp) {
-  for (char const* name : {"run", "ps", "scope", "attach", "send", "read", "stop", "logs", "doctor", "demo", "cell", "exec", "profile", "trust", "secret", "models", "prompt", "restore",
+  for (char const* name : {"run", "ps", "scope", "attach", "send", "read", "stop", "logs", "doctor", "demo", "cell", "exec", "profile", "trust", "secret", "usage", "providers", "models", "prompt", "restore",
                            "version", "help"}) {
     auto result = parse_command_line({"help", name});
     EXPECT_EQ(result.exit_code, kFinished) << name;

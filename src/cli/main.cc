@@ -61,6 +61,8 @@ int run_command(Command const& command) {
                         [&](ExecOptions const& options) { return exec_in_pod(options, environment); },
                         [&](ProfileOptions const& options) { return run_profile_command(options, environment); },
                         [&](TrustOptions const& options) { return trust_project(options, environment); },
+                        [&](UsageOptions const& options) { return show_usage(options, environment); },
+                        [&](ProvidersOptions const& options) { return show_providers(options, environment); },
                         [&](SecretOptions const& options) { return keep_secrets(options, environment); },
                         [&](ModelsOptions const& options) { return list_models(options, environment); },
                         [&](PromptOptions const& options) { return show_prompt(options, environment); },

@@ -128,7 +128,11 @@ Result<void> ask_parent_once(loop::EventLoop& loop, Paths const& paths, RestoreS
                                        reached = true;
                                        if (event.id != id) return;
                                        if (auto const* error = std::get_if<wire::ErrorEvent>(&event.body)) answer = fail(Code::Unavailable, error->message);
-                                       else if (std::holds_alternative<wire::PodRestoredEvent>(event.body)) answer = Result<void>{};
+                                       auto const* restored = std::get_if<wire::PodRestoredEvent>(&event.body);
+                                       if (restored == nullptr) return;
+                                       // It was not when this was planned: somebody else brings it back, and what is below it.
+                                       if (restored->action == "already_live") answer = fail(Code::AlreadyExists, "Pod `" + step.pod_name + "` is live already");
+                                       else answer = Result<void>{};
                                      },
                                  .on_closed = [&](Error const& error) { answer = std::unexpected(error); }});
   connection.send({wire::RestorePodMethod{step.pod_name}, id});

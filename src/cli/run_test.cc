@@ -78,6 +78,20 @@ TEST(RunTracker, AFailureWithoutRunEndCounts) {
   EXPECT_EQ(run.tracker.exit_code(), kFailed);
 }
 
+TEST(RunTracker, ABudgetIsALimit) {
+  RunTracker tracker("me");
+  tracker.on_event(all(wire::SnapshotEvent{.settled = true}));
+  tracker.on_event(mine(wire::UserMessageEvent{}));
+  tracker.on_event(all(wire::ErrorEvent{"budget", "it is used up"}));
+  tracker.on_event(all(wire::RunEndEvent{"failed"}));
+  tracker.on_event(all(idle(true)));
+  EXPECT_EQ(tracker.exit_code(), kLimitReached);
+  tracker.on_event(all(wire::InvokeStartEvent{"user_send"}));
+  tracker.on_event(all(wire::ErrorEvent{"provider_error", "no"}));
+  tracker.on_event(all(wire::RunEndEvent{"failed"}));
+  EXPECT_EQ(tracker.exit_code(), kFailed);
+}
+
 TEST(RunTracker, ARefusalIsKept) {
   Tracked run{all(wire::SnapshotEvent{}), mine(wire::ErrorEvent{"already_running", "busy"})};
   ASSERT_TRUE(run.tracker.rejection());

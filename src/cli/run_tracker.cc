@@ -28,9 +28,12 @@ void RunTracker::on_event(wire::Event const& event) {
   if (std::holds_alternative<wire::InvokeStartEvent>(event.body) ||
       std::holds_alternative<wire::TurnStartEvent>(event.body)) {
     result_.reset();
-    failed_ = false;
+    failed_ = over_budget_ = false;
   }
-  if (std::holds_alternative<wire::ErrorEvent>(event.body) && !event.id) failed_ = true;
+  if (auto const* error = std::get_if<wire::ErrorEvent>(&event.body); error != nullptr && !event.id) {
+    failed_ = true;
+    over_budget_ = error->code == "budget";
+  }
   if (auto const* end = std::get_if<wire::RunEndEvent>(&event.body)) result_ = end->result;
 }
 
@@ -56,7 +59,7 @@ void RunTracker::on_snapshot(wire::SnapshotEvent const& snapshot) {
 ExitCode RunTracker::exit_code() const {
   if (!result_) return kFailed;
   if (*result_ == "finished") return kFinished;
-  if (*result_ == "limit_reached") return kLimitReached;
+  if (*result_ == "limit_reached" || over_budget_) return kLimitReached;
   if (*result_ == "paused" || *result_ == "cancelled" || *result_ == "rolled_back") return kInterrupted;
   return kFailed;
 }

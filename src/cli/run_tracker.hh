@@ -41,6 +41,7 @@ class RunTracker {
   bool paused_ = false;
   bool shut_down_ = false;
   bool failed_ = false;  ///< an error came; a base server ends a failed run with nothing else
+  bool over_budget_ = false;  ///< and it was that a call would have gone beyond a budget
   wire::PodStatus status_ = wire::PodStatus::Idle;
   std::optional<Error> rejection_;
   std::optional<std::string> result_;

@@ -19,6 +19,8 @@ class Client;
 
 namespace insomnia::llm {
 
+class CallGate;
+
 /// How long an HTTP provider waits. Local models may think for minutes before their first word.
 struct StreamLimits {
   int64_t connect_ms = 20'000;       ///< name look-up, TCP and TLS
@@ -114,6 +116,7 @@ struct ProviderContext {
   std::string self_program;  ///< the insomnia binary, for the rehearsal model's process
   std::string config_dir;
   std::optional<StreamLimits> limits = std::nullopt;  ///< in place of the model's own
+  CallGate* gate = nullptr;                           ///< before every call of an HTTP scheme; none: they are made at once
 };
 
 /// A provider for the model: an HTTP scheme, or the rehearsal model's process. A key that is missing is an error here; it is read

@@ -6,6 +6,7 @@
 #include <array>
 #include <boost/json.hpp>
 #include <charconv>
+#include <cstdio>
 
 #include "base/json.hh"
 #include "base/text.hh"
@@ -73,6 +74,54 @@ std::optional<int64_t> parse_retry_after(std::string_view value, int64_t now_wal
   auto date = parse_http_date(std::string(value));
   if (!date) return std::nullopt;
   return std::max<int64_t>(0, *date - now_wall_ms);
+}
+
+namespace {
+
+/// "2026-10-10T12:00:00Z", with a fraction or an offset of hours.
+std::optional<int64_t> parse_rfc3339(std::string const& text) {
+  std::tm time{};
+  char const* end = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &time);
+  if (end == nullptr) return std::nullopt;
+  int64_t milliseconds = static_cast<int64_t>(::timegm(&time)) * 1000;
+  if (*end == '.') {
+    for (++end; *end >= '0' && *end <= '9'; ++end) {}
+  }
+  if (*end == 'Z' && end[1] == '\0') return milliseconds;
+  int hours = 0, minutes = 0;
+  char sign = *end;
+  if ((sign != '+' && sign != '-') || std::sscanf(end + 1, "%2d:%2d", &hours, &minutes) != 2) return std::nullopt;
+  int64_t offset = (hours * 60 + minutes) * 60'000LL;
+  return sign == '+' ? milliseconds - offset : milliseconds + offset;
+}
+
+}  // namespace
+
+std::optional<int64_t> parse_reset(std::string_view value, int64_t now_wall_ms) {
+  value = text::trim(value);
+  if (value.empty()) return std::nullopt;
+  if (auto time = parse_rfc3339(std::string(value))) return std::max<int64_t>(0, *time - now_wall_ms);
+  double total_ms = 0;
+  for (std::string_view rest = value; !rest.empty();) {
+    double number = 0;
+    auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number, std::chars_format::fixed);
+    if (error != std::errc() || number < 0) return std::nullopt;
+    rest.remove_prefix(static_cast<size_t>(end - rest.data()));
+    auto unit = [&](std::string_view name, double factor) {
+      if (!rest.starts_with(name)) return false;
+      rest.remove_prefix(name.size());
+      total_ms += number * factor;
+      return true;
+    };
+    if (rest.empty()) {
+      // A number that large is a time since 1970.
+      if (number > 1e9) return std::max<int64_t>(0, static_cast<int64_t>(std::min(number, 1e12) * 1000) - now_wall_ms);
+      total_ms += number * 1000;
+    } else if (!unit("ms", 1) && !unit("us", 0.001) && !unit("µs", 0.001) && !unit("s", 1000) && !unit("m", 60'000) && !unit("h", 3'600'000) && !unit("d", 86'400'000)) {
+      return std::nullopt;
+    }
+  }
+  return static_cast<int64_t>(std::min(total_ms, 1e12));
 }
 
 ApiError parse_api_error(std::string_view body) {

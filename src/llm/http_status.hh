@@ -20,6 +20,9 @@ Code code_of_status(int status);
 /// The wait that a Retry-After header asks for: seconds, or an HTTP date measured against `now_wall_ms`. Never negative.
 std::optional<int64_t> parse_retry_after(std::string_view value, int64_t now_wall_ms);
 
+/// The wait that a rate-limit header gives as its reset: seconds ("12", "0.5"), units ("1m30s", "850ms", "2h"), a time (RFC 3339), or seconds since 1970.
+std::optional<int64_t> parse_reset(std::string_view value, int64_t now_wall_ms);
+
 /// What the vendor says in an error body; both may be empty.
 struct ApiError {
   std::string code;

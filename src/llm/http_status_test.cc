@@ -44,6 +44,17 @@ TEST(HttpStatus, ErrorBodiesOfSeveralVendors) {
 
 TEST(HttpStatus, ALongBodyIsCut) { EXPECT_LT(parse_api_error(std::string(100'000, 'x')).message.size(), 2'000u); }
 
+TEST(HttpStatus, ResetsOfRateLimitsInEveryForm) {
+  constexpr int64_t kNow = 1'760'000'000'000;
+  for (auto [value, wait] : {std::pair{"12", 12'000}, {"0.5", 500}, {"1s", 1'000}, {"1m30s", 90'000}, {"850ms", 850}, {"2h", 7'200'000}, {"6m0s", 360'000}, {"1.5s", 1'500}, {"0", 0}, {"1760000060", 60'000}}) {
+    EXPECT_EQ(parse_reset(value, kNow), wait) << value;
+  }
+  EXPECT_EQ(parse_reset("1970-01-01T00:01:00Z", 0), 60'000);
+  EXPECT_EQ(parse_reset("1970-01-01T01:01:00.25+01:00", 0), 60'000);
+  EXPECT_EQ(parse_reset("1970-01-01T00:01:00Z", 120'000), 0) << "it is over";
+  for (auto const* bad : {"", "soon", "1y", "-3", "s", "1970-01-01T00:01:00", "5 s"}) EXPECT_EQ(parse_reset(bad, 0), std::nullopt) << bad;
+}
+
 TEST(HttpStatus, AFailureHasStatusCodeAndWait) {
   http::Response response{.status = 529, .content_type = "application/json", .headers = {{"retry-after", "7"}}};
   CallFailure failure = status_failure(response, {"overloaded_error", "Overloaded"}, "http://h/v1/messages", kNow);

@@ -393,6 +393,7 @@ Result<Ceilings> decode_ceilings(bj::object const& object) {
   section("sandbox", out.sandbox);
   section("budget", out.budget);
   section("limits", out.limits);
+  section("accounts", out.accounts);
   section("depth", out.depth);
   root.finish();
   return std::move(context).finish(std::move(out));

@@ -228,6 +228,14 @@ inline constexpr auto kFields<Budget> = std::tuple{
     field("max_wall_secs", &Budget::max_wall_secs),
 };
 
+template <>
+inline constexpr auto kFields<Account> = std::tuple{
+    required("pod_id", &Account::pod_id),
+    required("pod_name", &Account::pod_name),
+    field("started_ms", &Account::started_ms),
+    field("budget", &Account::budget),
+};
+
 /// Calls `visit(field)` for every key of a table.
 template <Described Struct, class Visit>
 void for_each_field(Visit&& visit) {

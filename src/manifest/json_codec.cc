@@ -174,6 +174,7 @@ bj::object encode_ceilings(Ceilings const& ceilings) {
   write_into(out, "sandbox", ceilings.sandbox);
   write_into(out, "budget", ceilings.budget);
   write_into(out, "limits", ceilings.limits);
+  if (!ceilings.accounts.empty()) write_into(out, "accounts", ceilings.accounts);
   out["depth"] = ceilings.depth;
   return out;
 }

@@ -220,6 +220,15 @@ struct Manifest {
   friend bool operator==(Manifest const&, Manifest const&) = default;
 };
 
+/// A Pod that pays for what it and all below it spend.
+struct Account {
+  std::string pod_id;
+  std::string pod_name;
+  uint64_t started_ms = 0;  ///< wall clock: since when its time runs
+  Budget budget;
+  friend bool operator==(Account const&, Account const&) = default;
+};
+
 /// What a Pod and all below it can never exceed. Handed down beside the config; neither inherit nor a profile changes it.
 struct Ceilings {
   std::vector<Permissions> permissions;  ///< of each ancestor that has a policy: all must allow
@@ -227,6 +236,7 @@ struct Ceilings {
   std::optional<Sandbox> sandbox;
   std::optional<Budget> budget;
   std::optional<Limits> limits;
+  std::vector<Account> accounts;  ///< of all Pods above, the highest first
   uint32_t depth = 0;  ///< of the Pod itself; a root has 0
   friend bool operator==(Ceilings const&, Ceilings const&) = default;
 };

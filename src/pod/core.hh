@@ -63,6 +63,8 @@ struct PodCore {
   PodState state;
   std::string const instance_id;
   ScopeAuthority authority;
+  /// Who pays for this Pod's model calls: all above it, and last itself.
+  std::vector<manifest::Account> accounts;
   std::unique_ptr<registry::Registry> const registry;
   std::unique_ptr<PodWorkers> const workers;
   loop::Worker& log_worker;

@@ -29,6 +29,7 @@
 #include "pod/scope_wait.hh"
 #include "pod/cell_choice.hh"
 #include "pod/startup.hh"
+#include "usage/metered_gate.hh"
 #include "profile/discovery.hh"
 #include "profile/trust.hh"
 #include "prompt/system_prompt.hh"
@@ -93,6 +94,8 @@ class PodProcess {
   std::unique_ptr<loop::FdWatcher> lifeline_watcher_;
   std::unique_ptr<PodWorkers> workers_;
   std::unique_ptr<PodCore> core_;
+  std::vector<manifest::Account> accounts_;
+  std::unique_ptr<usage::MeteredGate> gate_;
   std::unique_ptr<llm::Provider> provider_;
   std::unique_ptr<Brain> brain_;
   std::unique_ptr<RuntimeKeeper> keeper_;
@@ -210,11 +213,16 @@ Result<void> PodProcess::start_brain() {
   auto catalogue = TRY(llm::Catalogue::load(paths_.config_dir));
   auto model = TRY(catalogue.resolve(manifest.config.model));
   RuntimeCommand self = RuntimeCommand::self();
+  accounts_ = paying_accounts(state_, manifest.config, loop_.clock().wall_ms());
+  gate_ = std::make_unique<usage::MeteredGate>(loop_, gate_settings(paths_, accounts_, catalogue, model), [this](std::string text) {
+    if (brain_) brain_->alert("warn", "usage", std::move(text));
+  });
   provider_ = TRY(llm::make_provider(model, {.loop = loop_,
                                              .http = *http_,
                                              .environment = environment_,
                                              .self_program = self.program,
-                                             .config_dir = paths_.config_dir}));
+                                             .config_dir = paths_.config_dir,
+                                             .gate = gate_.get()}));
 
   auto table = TRY(open_registry(paths_, &*holdings_, [this] {
     if (!io::exists(paths_.pod_lock(state_.pod_name))) loop_.post([this] { look_after_runtime_dir(); });
@@ -230,6 +238,7 @@ Result<void> PodProcess::start_brain() {
   auto choice = TRY(choose_cell(cell::level_of_machine(paths_, self.program), paths_, state_, manifest, environment_, own_spill_dir,
                                 [this] { return std::vector<int>{runtime_lock_->fd(), data_lock_->fd()}; }));
   core_ = std::make_unique<PodCore>(loop_, paths_, self, manifest, state_, instance_id_, own.with_own_files(own_spill_dir).with_own_directories(choice.own_directories), std::move(table), std::move(workers_));
+  core_->accounts = accounts_;
   // Synced beside what follows; the log thread keeps its order, so the state is on disk before the first message is confirmed.
   core_->persist([this](Result<void> written) {
     if (written) return;

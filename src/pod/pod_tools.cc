@@ -18,6 +18,8 @@ constexpr std::string_view kScopeSchema =
     R"("permission":{"type":"string","enum":["read","write"]},)"
     R"("recursive":{"type":"boolean","description":"Default true: everything below as well."}},"required":["target","permission"]}})";
 
+constexpr std::string_view kBudgetSchema = R"({"type":"object","description":"max_tokens, max_cost (US$), max_wall_secs: of it and all below"})";
+
 Result<scope::ScopeRule> decode_rule(boost::json::value const& value) {
   if (!value.is_object()) return fail(Code::InvalidArgument, "scope: must be a list of {target, permission, recursive?}");
   json::Reader reader(value.as_object(), "scope");
@@ -57,6 +59,12 @@ Result<SpawnPodInput> decode_spawn_pod(std::string_view arguments) {
   input.wait_for_scope_ms = static_cast<int64_t>(std::min<uint64_t>(reader.uint_or("wait_for_scope_ms", 0), kMaxWaitMs));
   input.end_when_done = reader.boolean_or("end_when_done", false);
   input.die_with_parent = reader.boolean_or("die_with_parent", false);
+  if (auto const* budget = reader.object("budget")) {
+    json::Reader limits(*budget, "budget");
+    input.budget = manifest::Budget{limits.optional_uint("max_tokens"), limits.optional_number("max_cost"), limits.optional_uint("max_wall_secs")};
+    if (input.budget->max_cost && !(*input.budget->max_cost >= 0)) limits.reject("max_cost", "must not be negative");
+    if (auto finished = limits.finish_strict(); !finished) return std::unexpected(invalid_input("SpawnPod", finished.error()));
+  }
   if (auto finished = reader.finish(); !finished) return std::unexpected(invalid_input("SpawnPod", finished.error()));
   return input;
 }
@@ -92,10 +100,11 @@ std::vector<tools::Definition> pod_tool_definitions(std::string spawn_descriptio
                              {"instruction", "string", "Prompt reference that replaces the profile's.", false},
                              {"cwd", "string", "Absolute directory that the child starts in; readable in its scope.", false},
                              {"wait_for_scope_ms", "integer",
-                              "When another Pod holds the scope: wait so long for it, first come first served. Default 0: refused at once.", false},
+                              "Wait so long, first come first served, when another Pod holds the scope. Default 0: refused.", false},
                              {"end_when_done", "boolean",
-                              "The child ends, and its scope is yours again, as soon as it has reported. Default false: it stays for SendToPod.", false},
-                             {"die_with_parent", "boolean", "The child ends when you end. Default false: it goes on.", false},
+                              "It ends, and its scope is yours again, as soon as it has reported. Default false: it stays for SendToPod.", false},
+                             {"die_with_parent", "boolean", "It ends when you end. Default false.", false},
+                             {"budget", kBudgetSchema, "", false},
                          }),
                          Place::Brain});
   definitions.push_back({"SendToPod",

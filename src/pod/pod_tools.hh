@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.hh"
+#include "manifest/manifest.hh"
 #include "scope/rule.hh"
 #include "tools/tool.hh"
 
@@ -22,6 +23,7 @@ struct SpawnPodInput {
   int64_t wait_for_scope_ms = 0;  ///< 0: what is busy is refused
   bool end_when_done = false;
   bool die_with_parent = false;
+  std::optional<manifest::Budget> budget;  ///< on top of what the profile has: the smaller counts
 };
 struct NamedPodInput {
   std::string name;

@@ -88,6 +88,11 @@ void SpawnTransaction::config_built(Result<profile::ChildConfig> child) {
   if (cancelled()) return;
   if (!child) return finish(tools::failed(as_refusal(child.error())));
   hand_over_.config = std::move(child->config);
+  if (input_.budget) {
+    manifest::Ceilings asked;
+    asked.budget = input_.budget;
+    hand_over_.config.budget = manifest::ceilings_below(asked, hand_over_.config).budget;
+  }
   hand_over_.profile = std::move(child->profile);
   left_out_ = std::move(child->left_out);
   unmapped_ = std::move(child->unmapped);
@@ -142,6 +147,7 @@ Result<void> SpawnTransaction::validate(std::string_view arguments) {
   missing_ = missing_directories(allow_);
   std::string cwd = TRY(child_cwd(child_scope));
   hand_over_.ceilings = manifest::ceilings_below(core_.state.ceilings, core_.manifest.config);
+  hand_over_.ceilings.accounts = core_.accounts;
   hand_over_.pod_id = uuid7(core_.loop.clock());
   hand_over_.instance_id = uuid7(core_.loop.clock());
   hand_over_.parent = ParentLink{core_.state.pod_id, core_.instance_id, core_.name(), core_.socket_path()};
@@ -181,6 +187,7 @@ Result<void> SpawnTransaction::validate_restore(RestorableChild child) {
   hand_over_.config = stored.config;
   hand_over_.config.scope = std::move(had);
   hand_over_.ceilings = manifest::ceilings_below(core_.state.ceilings, core_.manifest.config);
+  hand_over_.ceilings.accounts = core_.accounts;
   hand_over_.pod_id = stored.pod_id;
   hand_over_.instance_id = uuid7(core_.loop.clock());
   hand_over_.parent = ParentLink{core_.state.pod_id, core_.instance_id, core_.name(), core_.socket_path()};

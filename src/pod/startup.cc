@@ -131,6 +131,29 @@ tools::TaskStore replay_tasks(std::vector<wire::Item> const& history) {
   return store;
 }
 
+std::vector<manifest::Account> paying_accounts(PodState const& state, manifest::Config const& config, int64_t now_ms) {
+  auto accounts = state.ceilings.accounts;
+  manifest::Ceilings above;
+  above.budget = state.ceilings.budget;
+  auto own = manifest::ceilings_below(above, config).budget;
+  accounts.push_back({state.pod_id, state.pod_name, static_cast<uint64_t>(now_ms), own.value_or(manifest::Budget{})});
+  return accounts;
+}
+
+usage::MeteredGate::Settings gate_settings(Paths const& paths, std::vector<manifest::Account> payers, llm::Catalogue const& catalogue, llm::ModelConfig const& model) {
+  usage::MeteredGate::Settings settings;
+  settings.path = paths.usage_db();
+  settings.payers = std::move(payers);
+  settings.provider = model.provider_id.empty() ? model.scheme : model.provider_id;
+  settings.model = model.model_id;
+  settings.gate = model.provider_id.empty() ? model.base_url : model.provider_id;
+  for (auto const& entry : catalogue.models) {
+    if (entry.provider == model.provider_id && entry.id == model.model_id) settings.price = entry.price;
+  }
+  settings.costs_nothing = !settings.price && model.auth.kind == manifest::Auth::Kind::None;
+  return settings;
+}
+
 std::vector<tools::Observed> replay_observed(std::vector<wire::Extension> const& extensions) {
   std::map<std::string, tools::Observed> latest;
   for (auto const& extension : extensions) {

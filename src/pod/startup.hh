@@ -20,6 +20,7 @@
 #include "tools/hands_protocol.hh"
 #include "tools/task_store.hh"
 #include "tools/tool.hh"
+#include "usage/metered_gate.hh"
 
 /// The steps by which a Pod process finds out who it is and what it has. Each is a function of its inputs; pod_main puts them together.
 namespace insomnia::pod {
@@ -37,6 +38,11 @@ Result<session::LoadedSegment> load_session(Paths const& paths, PodState const& 
 /// The task list that the calls in the history left.
 tools::TaskStore replay_tasks(std::vector<wire::Item> const& history);
 /// What the Pod has seen of files (domain tools.observed), the latest per path.
+/// Who pays for the Pod's model calls: those above it, as its parent has handed them over, and last itself.
+std::vector<manifest::Account> paying_accounts(PodState const& state, manifest::Config const& config, int64_t now_ms);
+/// What its gate has to know.
+usage::MeteredGate::Settings gate_settings(Paths const& paths, std::vector<manifest::Account> payers, llm::Catalogue const& catalogue, llm::ModelConfig const& model);
+
 std::vector<tools::Observed> replay_observed(std::vector<wire::Extension> const& extensions);
 /// The letter with the last end that was reported, to be sent again.
 std::optional<Mail> last_report(PodState const& state, std::string const& instance_id, std::vector<std::string> const& lines);

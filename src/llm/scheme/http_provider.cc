@@ -4,6 +4,7 @@
 
 #include "base/text.hh"
 #include "http/client.hh"
+#include "llm/call_gate.hh"
 
 namespace insomnia::llm {
 
@@ -12,9 +13,29 @@ namespace {
 constexpr size_t kMaxErrorBody = 64 << 10;
 /// How long the connection may take to end after the stream's terminal event: if it does, it can be used again.
 constexpr int64_t kLingerMs = 1'000;
+/// The densest that text usually is; what a request counts at most.
+constexpr uint64_t kBytesPerToken = 2;
 
 std::string duration(int64_t ms) {
   return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
+}
+
+/// How long to wait before the next call, where the vendor's headers say that nothing is left until then.
+std::optional<int64_t> wait_of(http::Response const& response, int64_t now_wall_ms) {
+  if (auto wait = response.header("retry-after")) return parse_retry_after(*wait, now_wall_ms);
+  std::optional<int64_t> longest;
+  for (auto [remaining, reset] : {std::pair{"x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"},
+                                  {"x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"},
+                                  {"anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"},
+                                  {"anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-reset"},
+                                  {"anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-reset"},
+                                  {"ratelimit-remaining", "ratelimit-reset"}}) {
+    auto left = response.header(remaining);
+    if (!left || text::trim(*left) != "0") continue;
+    auto wait = parse_reset(response.header(reset).value_or(""), now_wall_ms);
+    if (wait) longest = std::max(longest.value_or(0), *wait);
+  }
+  return longest;
 }
 
 CallFailure transport_failure(http::Failure failure) {
@@ -39,7 +60,19 @@ class HttpCall final : public Call, private http::Handler {
         total_(loop, [this] {
           if (!completed_) end(CallFailure{.error = {Code::Timeout, url_ + ": the call took longer than " + duration(limits_.total_ms)}, .retryable = false});
         }) {}
-  ~HttpCall() override { *alive_ = false; }
+  ~HttpCall() override {
+    *alive_ = false;
+    settle(std::nullopt);  // it was cancelled: what has come is paid for
+  }
+
+  /// Begins when the gate lets it through.
+  void enter(http::Client& client, CallGate& gate, CallDemand demand, std::string body) {
+    pass_ = gate.enter(demand, [this, &client, body = std::move(body)](std::optional<CallFailure> refused) mutable {
+      if (!refused) return start(client, std::move(body));
+      pass_given_up_ = true;
+      fail_soon(*std::move(refused));
+    });
+  }
 
   void start(http::Client& client, std::string body) {
     http::Request request;
@@ -54,6 +87,7 @@ class HttpCall final : public Call, private http::Handler {
                       .idle_ms = std::max(limits_.first_event_ms, limits_.idle_ms) + 60'000};
     timer_.start(limits_.first_event_ms);
     if (limits_.total_ms > 0) total_.start(limits_.total_ms);
+    transfer_begun_ = true;
     transfer_ = client.start(std::move(request), *this);
   }
 
@@ -107,11 +141,35 @@ class HttpCall final : public Call, private http::Handler {
         timer_.start(kLingerMs);
       }
       if (auto* reasoning = std::get_if<ReasoningDone>(&item)) reasoning->item.origin = origin_;
+      count(item);
       handler_.on_event(item);
       if (!alive) return false;
       if (completed_) return true;
     }
     return true;
+  }
+
+  /// For whoever pays.
+  void count(StreamEvent const& event) {
+    outcome_.answered = true;
+    if (auto const* delta = std::get_if<BlockDelta>(&event)) outcome_.output_bytes += delta->text.size();
+    auto const* usage = std::get_if<Usage>(&event);
+    if (usage == nullptr) return;
+    auto keep = [](auto& kept, auto const& newer) {
+      if (newer) kept = newer;
+    };
+    keep(outcome_.usage.input_tokens, usage->input_tokens);
+    keep(outcome_.usage.output_tokens, usage->output_tokens);
+    keep(outcome_.usage.cache_read_input_tokens, usage->cache_read_input_tokens);
+    keep(outcome_.usage.cache_creation_input_tokens, usage->cache_creation_input_tokens);
+  }
+
+  void settle(std::optional<CallFailure> const& failure) {
+    if (!pass_ || pass_given_up_ || !transfer_begun_) return;
+    outcome_.completed = completed_;
+    outcome_.failure = failure;
+    outcome_.wait_ms = wait_of(response_, loop_.clock().wall_ms());
+    std::exchange(pass_, nullptr)->finish(std::move(outcome_));
   }
 
   void on_done(std::optional<http::Failure> failure) override {
@@ -155,6 +213,7 @@ class HttpCall final : public Call, private http::Handler {
     timer_.cancel();
     total_.cancel();
     transfer_.reset();
+    settle(failure);
     if (failure) {
       failure->mid_stream = seen_event_;
       // Servers quote requests in their errors.
@@ -182,6 +241,10 @@ class HttpCall final : public Call, private http::Handler {
   bool completed_ = false;
   std::optional<CallFailure> planned_;
   std::unique_ptr<http::Transfer> transfer_;
+  std::unique_ptr<CallGate::Pass> pass_;
+  bool pass_given_up_ = false;
+  bool transfer_begun_ = false;
+  CallOutcome outcome_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
@@ -217,10 +280,22 @@ std::unique_ptr<Call> HttpProvider::call(Request const& request, CallHandler& ha
   Result<std::string> key = resolve_key(model_, context_.environment);
   auto call = std::make_unique<HttpCall>(context_.loop, *scheme_, handler, context_.limits.value_or(model_.limits),
                                          scheme_->url(base_url_, model_), key.value_or(""), origin_of(model_), more_headers(model_, context_.environment));
-  if (key) {
+  if (!key) {
+    call->fail_soon({.error = std::move(key).error()});
+  } else if (context_.gate == nullptr) {
     call->start(context_.http, scheme_->body(request, model_));
   } else {
-    call->fail_soon({.error = std::move(key).error()});
+    Request limited = request;
+    uint64_t longest = request.config.max_tokens.value_or(model_.default_max_tokens);
+    if (auto limit = context_.gate->output_limit(estimated_body_size(request) / kBytesPerToken); limit && *limit < longest) {
+      longest = *limit;
+      limited.config.max_tokens = static_cast<uint32_t>(longest);
+    }
+    auto const* thinking = request.config.reasoning ? std::get_if<int64_t>(&*request.config.reasoning) : nullptr;
+    if (thinking != nullptr && *thinking > 0) longest += static_cast<uint64_t>(*thinking);
+    std::string body = scheme_->body(limited, model_);
+    uint64_t input = body.size() / kBytesPerToken;
+    call->enter(context_.http, *context_.gate, {input, longest}, std::move(body));
   }
   return call;
 }

@@ -1,0 +1,5 @@
+#include "llm/scheme/openai_chat.hh"
+
+#include "decoder_fuzz.hh"
+
+extern "C" int LLVMFuzzerTestOneInput(uint8_t const* data, size_t size) { return fuzz_decoder<insomnia::llm::ChatDecoder>(data, size); }
