@@ -61,12 +61,12 @@ std::vector<Finding> key_findings(Environment const& environment) {
     for (std::string const& name : {own, common}) {
       if (where.empty() && !name.empty() && environment.get(name)) where = name;
     }
-    if (where.empty()) where = provider.auth_hint.file;
+    if (where.empty()) where = provider.auth_hint.file.empty() ? "stored" : provider.auth_hint.file;
     found.push_back(provider.id + (where.empty() ? "" : " (" + where + ")"));
   }
   if (found.empty()) {
     return {{"model keys", Grade::Warning, "none found",
-             "set ANTHROPIC_API_KEY (or another provider's variable); `insomnia demo` runs without any key"}};
+             "set ANTHROPIC_API_KEY (or another provider's variable), or store a key with `insomnia secret set anthropic`; `insomnia demo` runs without any key"}};
   }
   return {{"model keys", Grade::Good, text::join(found, ", "), ""}};
 }

@@ -129,6 +129,9 @@ Result<void> check_run_options(RunOptions const& options) {
           "--model takes provider/model, for example anthropic/claude-sonnet-4-6; got " + options.model);
     }
   }
+  if (options.detach && options.asks && *options.asks != AskMode::Leave) {
+    return fail(Code::InvalidArgument, "with --detach nobody stays who could answer what the permission policy asks; leave out --yes or --deny-asks, or --detach");
+  }
   for (auto const& rule : options.scope) TRY(scope::parse_rule(rule, "/"));
   return {};
 }

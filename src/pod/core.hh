@@ -18,12 +18,14 @@ namespace insomnia::pod {
 
 /// The threads of a Pod beside its loop. Made first of all: starting a thread waits for libraries that are being loaded.
 struct PodWorkers {
-  explicit PodWorkers(loop::EventLoop& loop) : log(loop, "log"), registry(loop, "registry"), profiles(loop, "profiles") {
+  explicit PodWorkers(loop::EventLoop& loop) : log(loop, "log"), registry(loop, "registry"), usage(loop, "usage"), profiles(loop, "profiles") {
     log.start();
     registry.start();
+    usage.start();
   }
   loop::Worker log;
   loop::Worker registry;
+  loop::Worker usage;     ///< records model calls
   loop::Worker profiles;  ///< evaluates Lua; starts when that is needed
 };
 

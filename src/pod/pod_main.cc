@@ -214,7 +214,7 @@ Result<void> PodProcess::start_brain() {
   auto model = TRY(catalogue.resolve(manifest.config.model));
   RuntimeCommand self = RuntimeCommand::self();
   accounts_ = paying_accounts(state_, manifest.config, loop_.clock().wall_ms());
-  gate_ = std::make_unique<usage::MeteredGate>(loop_, gate_settings(paths_, accounts_, catalogue, model), [this](std::string text) {
+  if (model.scheme != "rehearsal") gate_ = std::make_unique<usage::MeteredGate>(loop_, workers_->usage, gate_settings(paths_, accounts_, catalogue, model), [this](std::string text) {
     if (brain_) brain_->alert("warn", "usage", std::move(text));
   });
   provider_ = TRY(llm::make_provider(model, {.loop = loop_,

@@ -45,7 +45,7 @@ class MeteredProvider : public ::testing::Test {
     model.default_max_tokens = 1'000;
     Pod result;
     result.gate = std::make_unique<usage::MeteredGate>(
-        loop, usage::MeteredGate::Settings{.path = path, .payers = std::move(payers), .provider = "p", .model = "m", .gate = "p", .price = price, .costs_nothing = false},
+        loop, worker, usage::MeteredGate::Settings{.path = path, .payers = std::move(payers), .provider = "p", .model = "m", .gate = "p", .price = price, .costs_nothing = false},
         [this](std::string text) { warnings.push_back(std::move(text)); });
     result.provider = *llm::make_provider(model, {.loop = loop, .http = http, .environment = environment, .self_program = "", .config_dir = "", .limits = {}, .gate = result.gate.get()});
     return result;
@@ -68,6 +68,7 @@ class MeteredProvider : public ::testing::Test {
   Environment environment;
   http::Client http{loop, environment};
   FakeLlmServer server;
+  loop::Worker worker{loop, "usage"};
   TempDir directory;
   std::string path = directory.path() + "/usage.db";
   std::vector<wire::Item> items{wire::user_message("hi")};

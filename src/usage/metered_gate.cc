@@ -14,6 +14,8 @@ constexpr uint64_t kLeastOutput = 512;
 constexpr uint64_t kBytesPerToken = 3;
 /// No call waits longer for its slot than this before it is looked at again.
 constexpr int64_t kLookAgainMs = 60'000;
+/// People are told of a wait like this.
+constexpr int64_t kWorthSayingMs = 3'000;
 
 bool is_rate_limit(llm::CallFailure const& failure) { return failure.status == 429 || failure.status == 529 || failure.api_code == "overloaded_error" || failure.api_code == "rate_limit_exceeded"; }
 
@@ -102,7 +104,9 @@ class MeteredGate::Stay final : public Pass {
   void wait_until(int64_t due_ms) {
     int64_t wait = due_ms - gate_.loop_.clock().wall_ms();
     if (wait <= 0 && !waited_) return admitted_(std::nullopt);
-    waited_ = true;
+    if (!std::exchange(waited_, true) && wait >= kWorthSayingMs) {
+      gate_.warn_("calls to " + gate_.settings_.provider + " are limited in their rate: this one waits " + std::to_string((wait + 999) / 1000) + " s (`insomnia providers`)");
+    }
     due_.start(std::clamp<int64_t>(wait, 0, kLookAgainMs));
     due_ms_ = due_ms;
   }
@@ -136,12 +140,16 @@ class MeteredGate::Stay final : public Pass {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-MeteredGate::MeteredGate(loop::EventLoop& loop, Settings settings, std::function<void(std::string)> warn)
-    : loop_(loop), settings_(std::move(settings)), warn_(std::move(warn)), shared_(std::make_shared<Shared>()), worker_(loop, "usage") {
+MeteredGate::MeteredGate(loop::EventLoop& loop, loop::Worker& worker, Settings settings, std::function<void(std::string)> warn)
+    : loop_(loop), settings_(std::move(settings)), warn_(std::move(warn)), shared_(std::make_shared<Shared>()), worker_(worker) {
   shared_->path = settings_.path;
+  worker_.run([shared = shared_] { (void)shared->get(); });  // the first call finds it open
 }
 
-MeteredGate::~MeteredGate() { *alive_ = false; }
+MeteredGate::~MeteredGate() {
+  *alive_ = false;
+  worker_.drain();
+}
 
 bool MeteredGate::is_limited() const {
   return std::any_of(settings_.payers.begin(), settings_.payers.end(), [](auto const& payer) { return payer.budget != manifest::Budget{}; });

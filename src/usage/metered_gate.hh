@@ -12,7 +12,7 @@
 namespace insomnia::usage {
 
 /// The gate of one Pod: its calls are charged to it and all above it, and wait for the slot that all Pods of the user share. The ledger's file is worked on in
-/// a thread of its own. When it can't be used calls go on unrecorded, with one warning; but not those that a budget limits. All on the loop's thread.
+/// a thread, and is opened beside the Pod's start. When it can't be used calls go on unrecorded, with one warning; but not those that a budget limits. All on the loop's thread.
 class MeteredGate final : public llm::CallGate {
  public:
   struct Settings {
@@ -22,7 +22,9 @@ class MeteredGate final : public llm::CallGate {
     std::optional<llm::Price> price;
     bool costs_nothing = false;  ///< a local model without a price
   };
-  MeteredGate(loop::EventLoop& loop, Settings settings, std::function<void(std::string)> warn);
+  /// `worker` outlives the gate, and may have other work.
+  MeteredGate(loop::EventLoop& loop, loop::Worker& worker, Settings settings, std::function<void(std::string)> warn);
+  /// Ends when all that was to be recorded is.
   ~MeteredGate() override;
 
   std::optional<uint64_t> output_limit(uint64_t input_tokens) const override;
@@ -41,8 +43,8 @@ class MeteredGate final : public llm::CallGate {
   std::shared_ptr<Shared> shared_;
   Remaining remaining_;
   bool warned_ = false;
+  loop::Worker& worker_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  loop::Worker worker_;  // last: its callbacks use the rest
 };
 
 }  // namespace insomnia::usage

@@ -83,6 +83,7 @@ TEST_F(Permission, ScriptsSayOnTheCommandLineWhoAnswers) {
   EXPECT_FALSE(contains(denied.err, "--yes"));
   EXPECT_EQ(home.read("c"), "<no file>");
   EXPECT_TRUE(ended_with(2, home.run(command("BOTH", {"--yes", "--deny-asks"}))));
+  EXPECT_TRUE(ended_with(2, home.run(command("BOTH", {"--yes", "--detach"}))));
 }
 
 TEST_F(Permission, WithoutAnybodyWhoCouldBeAskedItIsNo) {
