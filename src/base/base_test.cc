@@ -78,6 +78,24 @@ TEST(Paths, NothingSetGivesNothingAndTheErrorNamesTheWayOut) {
   EXPECT_NE(error.error().message.find("INSOMNIA_HOME"), std::string::npos);
 }
 
+// P4: of each of the three.
+TEST(Paths, TheVariableOfOneDirectoryBeatsInsomniaHome) {
+  Paths paths = Paths::resolve(env({{"INSOMNIA_HOME", "/i"}, {"INSOMNIA_CONFIG_DIR", "/c"}, {"INSOMNIA_DATA_DIR", "/d"}, {"INSOMNIA_RUNTIME_DIR", "/r"}}));
+  EXPECT_EQ(paths, (Paths{.config_dir = "/c", .data_dir = "/d", .runtime_dir = "/r"}));
+}
+
+// P11.
+TEST(Paths, AnEmptyEnvironmentGivesNoDirectoryButTheUsersOwnForSockets) {
+  std::string user_run = "/run/user/" + std::to_string(::geteuid());
+  struct stat info{};
+  bool ours = ::stat(user_run.c_str(), &info) == 0 && S_ISDIR(info.st_mode) && info.st_uid == ::geteuid();
+  Paths paths = Paths::resolve(env({}));
+  EXPECT_EQ(paths, (Paths{.config_dir = "", .data_dir = "", .runtime_dir = ours ? user_run + "/insomnia" : ""}));
+  if (!ours) {
+    EXPECT_NE(paths.require_runtime_dir().error().message.find("INSOMNIA_RUNTIME_DIR"), std::string::npos);
+  }
+}
+
 // R8.
 TEST(PodName, AcceptsAndRefuses) {
   for (auto* good : {"a", "coder-1", "A.b_c", "0"}) EXPECT_TRUE(check_pod_name(good)) << good;

@@ -181,6 +181,17 @@ struct PrepareRunTest : testing::Test {
   std::set<std::string> live;
 };
 
+// P97.
+TEST_F(PrepareRunTest, PartsOfAWindowAreTokensOfTheModel) {
+  ASSERT_TRUE(io::replace_file(root + "/parts.toml",
+                               "model = { ref = \"codex-oauth/gpt-5.5\", auth = { kind = \"none\" } }\n"
+                               "compaction = { kind = \"ratio\", threshold = 0.5, request = 0.75, worker = 0.25 }\n"));
+  auto run = prepare({.profile = root + "/parts.toml"});
+  ASSERT_TRUE(run.has_value()) << run.error().message;
+  EXPECT_EQ(run->hand_over.config.compaction,
+            (manifest::Compaction{.threshold = 136'000, .request_threshold = 204'000, .worker_context_max_tokens = 68'000}));
+}
+
 TEST_F(PrepareRunTest, TheDirectoryGivesNameScopeAndWorkspace) {
   auto run = prepare({});
   ASSERT_TRUE(run.has_value()) << run.error().message;

@@ -109,6 +109,25 @@ TEST(Catalogue, AProviderHasHeadersAndTimesOfItsOwn) {
   }
 }
 
+// P105.
+TEST(Catalogue, TheOldestProvidersHaveModelsOfTheirOwn) {
+  Catalogue catalogue = builtin();
+  for (auto const& [ref, window] : {std::pair("anthropic/claude-opus-4-8", 1'000'000u), std::pair("anthropic/claude-sonnet-4-6", 1'000'000u), std::pair("anthropic/claude-haiku-4-5", 200'000u),
+                                    std::pair("ollama-local/llama3.3", 128'000u), std::pair("ollama-local/qwen3-coder", 256'000u), std::pair("codex-oauth/gpt-5.5", 272'000u),
+                                    std::pair("codex-oauth/gpt-5.4", 1'050'000u), std::pair("codex-oauth/gpt-5-codex", 400'000u), std::pair("openrouter/anthropic/claude-opus-4.8", 1'000'000u),
+                                    std::pair("openrouter/anthropic/claude-sonnet-4.6", 1'000'000u), std::pair("openrouter/openai/gpt-5.5", 1'050'000u)}) {
+    auto row = std::ranges::find_if(catalogue.models, [&](ModelEntry const& entry) { return entry.provider + "/" + entry.id == ref; });
+    ASSERT_TRUE(row != catalogue.models.end()) << ref;
+    EXPECT_EQ(row->context_window, window) << ref;
+    EXPECT_FALSE(row->max_context_window) << ref;
+  }
+}
+
+// P108.
+TEST(Catalogue, AWindowIsNotCutWhereTheModelHasNoMaximum) {
+  EXPECT_EQ(resolved({.ref = "codex-oauth/gpt-5.5", .context_window = 300'000}).context_window, 300'000u);
+}
+
 TEST(Catalogue, ARefMergesModelRowAndProvider) {
   ModelConfig config = resolved({.ref = "anthropic/claude-sonnet-4-6"});
   EXPECT_EQ(config.scheme, "anthropic");

@@ -191,6 +191,49 @@ TEST(ManifestToml, Compaction) {
   EXPECT_EQ(parsed("compaction.model = { scheme = 'gemini' }").compaction->model->scheme, "gemini");
 }
 
+// P19, P60.
+TEST(ManifestToml, CompactionHasItsDefaults) {
+  auto manifest = resolve(parsed("pod.name = 'p'\n[compaction]\nthreshold = 1000"));
+  ASSERT_TRUE(manifest) << manifest.error().message;
+  auto compaction = manifest->compaction();
+  ASSERT_TRUE(compaction);
+  EXPECT_EQ(compaction->threshold, 1000u);
+  EXPECT_FALSE(compaction->request_threshold);
+  EXPECT_EQ(compaction->prune_protected_tokens, 8000u);
+  EXPECT_EQ(compaction->prune_min_savings, 4096u);
+  EXPECT_EQ(compaction->retained_tokens, 8000u);
+  EXPECT_EQ(compaction->worker_max_turns, 20u);
+  EXPECT_EQ(resolve(parsed("pod.name = 'p'\ncompaction.worker_max_turns = 7"))->compaction()->worker_max_turns, 7u);
+  EXPECT_FALSE(resolve(parsed("pod.name = 'p'"))->compaction());
+}
+
+// P22, P23.
+TEST(ManifestToml, EachThresholdOfCompactionStandsForItself) {
+  Config both = parsed("[compaction]\nthreshold = 1000\nrequest_threshold = 2000");
+  EXPECT_EQ(both.compaction->threshold, 1000u);
+  EXPECT_EQ(both.compaction->request_threshold, 2000u);
+  Config within = parsed("[compaction]\nrequest_threshold = 2000");
+  EXPECT_FALSE(within.compaction->threshold);
+  EXPECT_EQ(within.compaction->request_threshold, 2000u);
+}
+
+// P32.
+TEST(ManifestToml, TheLanguageIsThatOfTheManifest) {
+  auto manifest = resolve(parsed("pod.name = 'p'\nworker.language = 'Deutsch'"));
+  ASSERT_TRUE(manifest) << manifest.error().message;
+  EXPECT_EQ(manifest->language(), "Deutsch");
+}
+
+// P58.
+TEST(ManifestToml, SettingsOfSampling) {
+  Worker worker = parsed("[worker]\nmax_tokens = 4096\ntemperature = 0.5\ntop_p = 0.25\ntop_k = 40\nstop_sequences = ['A', 'B']").worker;
+  EXPECT_EQ(worker.max_tokens, 4096u);
+  EXPECT_EQ(worker.temperature, 0.5);
+  EXPECT_EQ(worker.top_p, 0.25);
+  EXPECT_EQ(worker.top_k, 40u);
+  EXPECT_EQ(worker.stop_sequences, (std::vector<std::string>{"A", "B"}));
+}
+
 TEST(ManifestToml, CompactionAliases) {
   Config config = parsed(R"(
 [compaction]

@@ -75,4 +75,30 @@ Config reusable_fields(Config const& config) {
   return reusable;
 }
 
+std::optional<CompactionSettings> Manifest::compaction() const {
+  if (!config.compaction) return std::nullopt;
+  Compaction const& said = *config.compaction;
+  CompactionSettings out;
+  auto take = [](auto& into, auto const& value) {
+    if (value) into = *value;
+  };
+  take(out.prune_protected_tokens, said.prune_protected_tokens);
+  take(out.prune_min_savings, said.prune_min_savings);
+  take(out.threshold, said.threshold);
+  take(out.request_threshold, said.request_threshold);
+  take(out.retained_tokens, said.retained_tokens);
+  take(out.overview_target_tokens, said.overview_target_tokens);
+  take(out.overview_warning_tokens, said.overview_warning_tokens);
+  take(out.overview_deadline_tokens, said.overview_deadline_tokens);
+  take(out.worker_context_max_tokens, said.worker_context_max_tokens);
+  take(out.finish_warning_remaining_tokens, said.finish_warning_remaining_tokens);
+  take(out.final_reserve_tokens, said.final_reserve_tokens);
+  take(out.worker_max_turns, said.worker_max_turns);
+  take(out.summary_target_tokens, said.summary_target_tokens);
+  take(out.summary_max_tokens, said.summary_max_tokens);
+  take(out.auto_read_budget_tokens, said.auto_read_budget_tokens);
+  take(out.result_context_max_tokens, said.result_context_max_tokens);
+  return out;
+}
+
 }  // namespace insomnia::manifest

@@ -196,6 +196,19 @@ struct Config {
   friend bool operator==(Config const&, Config const&) = default;
 };
 
+/// A [compaction] table with its defaults (doc/manifest.md).
+struct CompactionSettings {
+  uint64_t prune_protected_tokens = 8000, prune_min_savings = 4096;
+  std::optional<uint64_t> threshold, request_threshold;  ///< absent: this trigger is off
+  uint64_t retained_tokens = 8000;
+  uint64_t overview_target_tokens = 8000, overview_warning_tokens = 16000, overview_deadline_tokens = 40000;
+  uint64_t worker_context_max_tokens = 50000, finish_warning_remaining_tokens = 8000, final_reserve_tokens = 4000;
+  uint32_t worker_max_turns = 20;
+  uint64_t summary_target_tokens = 2000;
+  uint64_t summary_max_tokens = 4000, auto_read_budget_tokens = 8000, result_context_max_tokens = 60000;  ///< 0: any size
+  friend bool operator==(CompactionSettings const&, CompactionSettings const&) = default;
+};
+
 /// Where a manifest came from, for people.
 struct ProfileProvenance {
   std::string source;  ///< "builtin:default", a path, …
@@ -214,6 +227,8 @@ struct Manifest {
   std::string language() const;
   uint64_t output_limit(std::string_view tool) const;
   uint64_t file_upload_limit() const { return config.worker.file_upload_max_bytes.value_or(262144); }
+  /// Nothing without [compaction]: then nothing is pruned either.
+  std::optional<CompactionSettings> compaction() const;
   uint32_t max_depth() const;
   uint32_t max_children() const;
   uint32_t max_live_pods() const;

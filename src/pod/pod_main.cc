@@ -209,9 +209,10 @@ void PodProcess::watch_lifeline() {
 }
 
 Result<void> PodProcess::start_brain() {
-  auto manifest = TRY(manifest::resolve(state_.config));
   auto catalogue = TRY(llm::Catalogue::load(paths_.config_dir));
-  auto model = TRY(catalogue.resolve(manifest.config.model));
+  auto model = TRY(catalogue.resolve(state_.config.model));
+  state_.config = manifest::with_window(std::move(state_.config), model.context_window);
+  auto manifest = TRY(manifest::resolve(state_.config));
   RuntimeCommand self = RuntimeCommand::self();
   accounts_ = paying_accounts(state_, manifest.config, loop_.clock().wall_ms());
   if (model.scheme != "rehearsal") gate_ = std::make_unique<usage::MeteredGate>(loop_, workers_->usage, gate_settings(paths_, accounts_, catalogue, model), [this](std::string text) {

@@ -50,6 +50,8 @@ Result<HandOver> read_hand_over(PodOptions const& options, Environment const&, P
     config = manifest::merge(std::move(config), selected.profile.config);
     hand_over.profile = selected.label;
     hand_over.ceilings = selected.ceilings;
+    // The default profile says nothing of what its Pod is; the directory does.
+    if (!options.profile.empty() && selected.pod_name != "insomnia") config.pod_name = selected.pod_name;
     if (!selected.profile.left_out.empty())
       log::warn(selected.label + ": nobody has trusted this project, so its profile is used without " + manifest::keys_of(selected.profile.left_out));
   }

@@ -64,6 +64,27 @@ TEST_F(Startup, AManifestFileGivesItsTargetsAndTheNameGivenWins) {
   EXPECT_EQ(read_hand_over({.name = "given", .manifest_path = file}, {}, paths)->config.pod_name, "given");
 }
 
+// P92.
+TEST_F(Startup, AProfileGivesTheScopeAndTheNameGivenWins) {
+  std::string file = directory / "reviewer.toml";
+  ASSERT_TRUE(io::replace_file(file, "slug = \"careful\"\nscope = \"workspace_read\"\n[worker]\nmax_turns = 3\n"));
+  auto result = read_hand_over({.name = "given", .profile = file, .workspace = work}, {}, paths);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->config.pod_name, "given");
+  EXPECT_EQ(result->config.scope, (scope::ScopeConfig{{read_rule(work)}, {}}));
+  EXPECT_EQ(result->config.worker.max_turns, 3u);
+  EXPECT_EQ(result->profile, file);
+  EXPECT_TRUE(manifest::resolve(result->config, true));
+}
+
+TEST_F(Startup, AProfileThatIsChosenGivesTheNameThatNobodyGives) {
+  std::string file = directory / "reviewer.toml";
+  ASSERT_TRUE(io::replace_file(file, "slug = \"careful\"\n"));
+  EXPECT_EQ(read_hand_over({.profile = file, .workspace = work}, {}, paths)->config.pod_name, "careful");
+  ASSERT_TRUE(io::replace_file(file, ""));
+  EXPECT_EQ(read_hand_over({.profile = file, .workspace = work}, {}, paths)->config.pod_name, "reviewer");
+}
+
 // Case 148, 152, 153.
 TEST_F(Startup, WithoutOptionsItIsTheDefaultProfileOnTheCurrentDirectory) {
   std::string here = *io::current_directory();

@@ -57,6 +57,23 @@ class Conformance : public E2e {
   }
 };
 
+// P97 of doc/conformance.md, for a Pod that was started by hand.
+TEST_F(Conformance, PartsOfAWindowAreTokensWhoeverStartsThePod) {
+  home.write("parts.toml",
+             "model = { ref = 'codex-oauth/gpt-5.5', auth = { kind = 'none' } }\n"
+             "compaction = { kind = 'ratio', threshold = 0.5, request = 0.75, worker = 0.25 }\n");
+  auto pod = home.start({"pod", "--pod", "parts", "--profile", "./parts.toml"});
+  std::optional<manifest::Compaction> compaction;
+  EXPECT_TRUE(comes_true([&] {
+    auto manifest = manifest::parse_toml(io::read_file(runtime_file("parts", "manifest.toml")).value_or(""), "manifest.toml");
+    if (manifest) compaction = manifest->compaction;
+    return compaction.has_value();
+  })) << pod->err();
+  EXPECT_EQ(compaction, (manifest::Compaction{.threshold = 136'000, .request_threshold = 204'000, .worker_context_max_tokens = 68'000}));
+  EXPECT_TRUE(ended_with(0, home.run({"stop", "parts"})));
+  EXPECT_TRUE(ended_with(0, *pod));
+}
+
 // Case 66, 67, 68, 71, 72.
 TEST_F(Conformance, TheRuntimeDirectoryTellsWhatThePodIsAndDoes) {
   Reply late = text_reply("Done.");
