@@ -235,7 +235,8 @@ void Parser::add_profile() {
   make->add_option("NAME", profile.selector, "its name")->required();
   make->add_flag("--project", profile.project, "for this project, in .insomnia, not for this user");
 
-  sub = command("models", "List the models that are known, their prices, and whose key is there", "  insomnia models\n  insomnia models --json | jq -r '.[] | select(.key != \"missing\") | .ref'\n");
+  sub = command("models", "List the models that are known, their prices, and whose key is there", "  insomnia models\n  insomnia models --json | jq -r '.[] | select(.key != \"missing\") | .ref'\n  insomnia models --check openrouter/openai/gpt-5.5\n");
+  sub->add_option("--check", models.check, "call this model once (a few hundred tokens) and say what works: key, streaming, tools, reasoning, and what it cost");
   sub->add_flag("--json", models.json, "a JSON list");
 
   sub = command("prompt", "Show the prompt that a Pod started here would have", "  insomnia prompt show\n  insomnia prompt show --profile reviewer --tools\n");

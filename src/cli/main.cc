@@ -64,7 +64,7 @@ int run_command(Command const& command) {
                         [&](UsageOptions const& options) { return show_usage(options, environment); },
                         [&](ProvidersOptions const& options) { return show_providers(options, environment); },
                         [&](SecretOptions const& options) { return keep_secrets(options, environment); },
-                        [&](ModelsOptions const& options) { return list_models(options, environment); },
+                        [&](ModelsOptions const& options) { return options.check.empty() ? list_models(options, environment) : check_model(options, environment); },
                         [&](PromptOptions const& options) { return show_prompt(options, environment); },
                     },
                     command);

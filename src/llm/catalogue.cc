@@ -237,7 +237,9 @@ Result<ModelConfig> Catalogue::resolve(manifest::ModelManifest const& model) con
   auto row = std::ranges::find_if(
       models, [&](ModelEntry const& entry) { return entry.provider == provider_id && entry.id == model_id; });
   bool listed = row != models.end();
-  if (!listed && std::ranges::find(models, provider_id, &ModelEntry::provider) != models.end()) {
+  // Of a server on this machine nobody expects a list.
+  bool has_a_list = std::ranges::find(models, provider_id, &ModelEntry::provider) != models.end() && provider->auth_hint.kind != manifest::Auth::Kind::None;
+  if (!listed && has_a_list) {
     log::warn("model " + *model.ref + " is not in the catalogue; the defaults of its provider apply");
   }
 

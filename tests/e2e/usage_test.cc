@@ -69,5 +69,25 @@ TEST_F(Usage, AChildsBudgetIsItsOwnAndItsSpendingIsItsParentsToo) {
   EXPECT_TRUE(conversations(server, "CHILD").empty()) << "its first call was refused already";
 }
 
+TEST_F(Usage, OneCallSaysWhatAModelCanDo) {
+  server.enqueue(tool_reply({{"t1", "report", R"({"word":"ready"})"}}));
+  auto good = home.run({"models", "--check", "anthropic/claude-haiku-4-5"});
+  EXPECT_TRUE(ended_with(0, good));
+  EXPECT_TRUE(has(good.out, "auth       works\nstreaming  works (first event after "));
+  EXPECT_TRUE(has(good.out, "tools      works\nreasoning  not shown\ncost       10 tokens in, 5 out, $0.0000\n"));
+  EXPECT_TRUE(has(home.run({"usage"}).out, "models --check"));
+  server.enqueue(text_reply("I won't."));
+  auto silent = home.run({"models", "--check", "anthropic/claude-haiku-4-5", "--json"});
+  EXPECT_TRUE(ended_with(1, silent));
+  EXPECT_TRUE(has(silent.out, R"("auth":true,"streaming":true,"tools":false)"));
+  server.enqueue(error_reply(401, "authentication_error", "invalid x-api-key"));
+  auto refused = home.run({"models", "--check", "anthropic/claude-haiku-4-5"});
+  EXPECT_TRUE(ended_with(1, refused));
+  EXPECT_TRUE(has(refused.out, "auth       refused"));
+  EXPECT_TRUE(has(refused.err, "check the key"));
+  EXPECT_FALSE(contains(refused.out + refused.err, "fake-key"));
+  EXPECT_TRUE(ended_with(1, home.run({"models", "--check", "nobody/model"})));
+}
+
 }  // namespace
 }  // namespace insomnia::e2e
