@@ -6,6 +6,7 @@
 
 #include "base/io.hh"
 #include "base/json.hh"
+#include "base/sha256.hh"
 #include "base/text.hh"
 #include "manifest/shell_words.hh"
 
@@ -159,17 +160,17 @@ std::optional<std::vector<Subject>> subjects_of_command(std::string_view command
   auto commands = simple_commands(command);
   if (!commands) return std::nullopt;
   std::vector<Subject> subjects;
-  // What the shell puts in is said by the rest of the text.
-  auto exact = [&](std::string const& text) { return text.find(kUnknown) == std::string::npos ? text : std::string(command); };
+  // Words alone don't say where a command writes, or with which variables it runs: an answer is for the text as it is written.
+  std::string whole(command);
   for (auto const& simple : *commands) {
     std::string text = joined(simple.words);
-    subjects.push_back({{text}, {text, without_directory(simple.words)}, for_people(text), exact(text)});
+    subjects.push_back({{text}, {text, without_directory(simple.words)}, for_people(text), whole});
     for (auto const& wrapper : simple.wrappers) {
       std::string around = joined(wrapper);
-      subjects.push_back({{around}, {around, without_directory(wrapper)}, for_people(around), exact(around), true});
+      subjects.push_back({{around}, {around, without_directory(wrapper)}, for_people(around), whole, true});
     }
   }
-  subjects.push_back({{std::string(command)}, {std::string(command)}, "", std::string(command), true});
+  subjects.push_back({{std::string(command)}, {std::string(command)}, "", whole, true});
   return subjects;
 }
 
@@ -278,7 +279,11 @@ PermissionQuestion question(std::string_view tool, Verdict const& verdict, std::
   if (!verdict.pattern.empty()) {
     return {"rule:" + lower(tool) + ":" + verdict.pattern, verdict.by, "all calls of `" + std::string(tool) + "` like `" + text::one_line(verdict.pattern, 80) + "`"};
   }
-  return {"call:" + lower(tool) + ":" + exact, verdict.by, "`" + std::string(tool) + "` with exactly `" + text::one_line(exact, 160) + "`"};
+  std::string shown = text::one_line(exact, 160);
+  std::string covers = "`" + std::string(tool) + "` with exactly `" + shown + "`";
+  // Two that look the same are told apart: clients remember by these words.
+  if (shown != exact) covers += " (" + sha256_hex(exact).substr(0, 32) + ")";
+  return {"call:" + lower(tool) + ":" + exact, verdict.by, std::move(covers)};
 }
 
 void add_question(std::vector<PermissionQuestion>& questions, PermissionQuestion question) {

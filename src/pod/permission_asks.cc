@@ -5,6 +5,7 @@
 
 #include "base/json.hh"
 #include "base/log.hh"
+#include "base/sha256.hh"
 #include "base/text.hh"
 #include "base/uuid.hh"
 
@@ -19,7 +20,10 @@ std::vector<std::string> first_ones(std::vector<manifest::PermissionQuestion> co
   std::vector<std::string> result;
   for (auto const& question : questions) {
     if (result.size() == kMaxReasons) {
-      result.push_back("and " + std::to_string(questions.size() - kMaxReasons) + " more");
+      // Clients remember by these words, so those that are left out count in them too.
+      std::string all;
+      for (auto const& each : questions) all += each.*member + '\n';
+      result.push_back("and " + std::to_string(questions.size() - kMaxReasons) + " more (" + sha256_hex(all).substr(0, 32) + ")");
       break;
     }
     result.push_back(text::one_line(question.*member, 400));

@@ -170,7 +170,7 @@ TEST_F(PermissionAsksTest, LongArgumentsAreCutAndManyReasonsCounted) {
   EXPECT_EQ(last.arguments.size(), wire::kMaxAskedArguments);
   EXPECT_EQ(last.arguments_size, 40'000u);
   EXPECT_EQ(last.reasons.size(), 9u);
-  EXPECT_EQ(last.reasons.back(), "and 12 more");
+  EXPECT_TRUE(last.reasons.back().starts_with("and 12 more ("));
   EXPECT_LT(last.reasons.front().size(), 410u);
 }
 
