@@ -1,5 +1,7 @@
 #include "usage/metered_gate.hh"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <random>
 
@@ -16,6 +18,7 @@ constexpr uint64_t kBytesPerToken = 3;
 constexpr int64_t kLookAgainMs = 60'000;
 /// People are told of a wait like this.
 constexpr int64_t kWorthSayingMs = 3'000;
+constexpr int64_t kIdleMs = 3'000;
 
 bool is_rate_limit(llm::CallFailure const& failure) { return failure.status == 429 || failure.status == 529 || failure.api_code == "overloaded_error" || failure.api_code == "rate_limit_exceeded"; }
 
@@ -38,6 +41,8 @@ class MeteredGate::Stay final : public Pass {
  public:
   Stay(MeteredGate& gate, llm::CallDemand demand, std::function<void(std::optional<llm::CallFailure>)> admitted)
       : gate_(gate), demand_(demand), admitted_(std::move(admitted)), id_(uuid7(gate.loop_.clock())), due_(gate.loop_, [this] { slot_has_come(); }) {
+    ++gate.stays_;
+    gate.idle_.cancel();
     Demand wanted{.id = id_,
                   .payers = gate.settings_.payers,
                   .provider = gate.settings_.provider,
@@ -67,7 +72,9 @@ class MeteredGate::Stay final : public Pass {
   }
   ~Stay() override {
     *alive_ = false;
+    if (!*gate_alive_) return;
     if (!finished_) gate_.settle(id_, {}, demand_);
+    if (--gate_.stays_ == 0) gate_.idle_.start(kIdleMs);
   }
 
   void finish(llm::CallOutcome outcome) override {
@@ -130,6 +137,7 @@ class MeteredGate::Stay final : public Pass {
   }
 
   MeteredGate& gate_;
+  std::shared_ptr<bool> const gate_alive_ = gate_.alive_;
   llm::CallDemand const demand_;
   std::function<void(std::optional<llm::CallFailure>)> admitted_;
   std::string const id_;
@@ -141,7 +149,13 @@ class MeteredGate::Stay final : public Pass {
 };
 
 MeteredGate::MeteredGate(loop::EventLoop& loop, loop::Worker& worker, Settings settings, std::function<void(std::string)> warn)
-    : loop_(loop), settings_(std::move(settings)), warn_(std::move(warn)), shared_(std::make_shared<Shared>()), worker_(worker) {
+    : loop_(loop), settings_(std::move(settings)), warn_(std::move(warn)), shared_(std::make_shared<Shared>()), idle_(loop, [this] {
+        worker_.run([shared = shared_] {
+          shared->ledger.reset();
+          ::malloc_trim(0);
+        });
+      }), worker_(worker) {
+  idle_.start(kIdleMs);
   shared_->path = settings_.path;
   worker_.run([shared = shared_] { (void)shared->get(); });  // the first call finds it open
 }

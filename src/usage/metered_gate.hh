@@ -43,6 +43,8 @@ class MeteredGate final : public llm::CallGate {
   std::shared_ptr<Shared> shared_;
   Remaining remaining_;
   bool warned_ = false;
+  size_t stays_ = 0;
+  loop::Timer idle_;  ///< a Pod that makes no calls keeps no file open
   loop::Worker& worker_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
